@@ -230,6 +230,7 @@ complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l counts -r -d 'Num
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l balance -r -d 'As many images of each class in place of a share: of all classes that have a row, or of --classes.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l label-table -r -d 'Table of label vectors to draw from: a column of 0 and 1 a label, and `count` where they are not equally frequent.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l per-class -l no-per-class -d 'Count for each class only the images made for it, not those that carry it beside another class.'
+complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l fewest -l no-fewest -d 'Choose rows that carry several of the classes, for the least number of images, in place of drawing rows as they occur. Few rows then lend all labels, and the other labels shift: both are printed.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l max-images -r -d 'Refuse a plan that needs more images than this.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l uncertain -r -d 'What -1 (uncertain) means: ones, zeros, ignore, or a TOML file as for train-gan. Default: as in the generator, else ones.'
 complete -c cxr -n '__fish_seen_subcommand_from synthesize' -l blank -x -a 'zeros ignore' -d 'What a blank means in a label that the source covers: zeros or ignore. Default: as in the generator, else zeros.'

@@ -7,7 +7,7 @@ run that was interrupted, are left as they are.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -22,12 +22,12 @@ from cxrtool.data.columns import IMAGE, SOURCE, SPLIT, VIEW
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.accounts import JOURNAL, Accounts
-from cxrtool.synthesis.arrays import IntArray
+from cxrtool.synthesis.arrays import FloatArray, IntArray
 from cxrtool.synthesis.edits import Edits
 from cxrtool.synthesis.panel import NEAREST, Panel
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.sampler import BlockSampler, Launched, one_ahead
-from cxrtool.synthesis.slots import Batch, Lanes, in_parts, slot_seed
+from cxrtool.synthesis.slots import Batch, Lanes, completed, in_parts, slot_seed
 from cxrtool.synthesis.targets import LabelTable
 from cxrtool.synthesis.writer import ImageWriter, png_chunks, slot_image
 from cxrtool.training.protocols import Generator
@@ -87,15 +87,20 @@ class Job:
         vectors = self.table.vectors(self.network.labels)
 
         def launch(batch: Batch) -> Launched:
+            seeds = self.seeds(batch.slots, batch.attempts)
             return sampler.launch(
-                self.seeds(batch.slots, batch.attempts),
-                vectors[sources[batch.slots]],
+                seeds,
+                self.completed(vectors[sources[batch.slots]], seeds),
                 batch.places,
                 slots=batch.slots,
                 streams=streams[batch.slots],
             )
 
         return launch
+
+    def completed(self, vectors: FloatArray, seeds: Sequence[int]) -> FloatArray:
+        """Label vectors without unknown ones; see `completed`."""
+        return completed(vectors, seeds, self.network.labels, self.table.shares())
 
     def seeds(self, slots: IntArray, attempts: IntArray) -> list[int]:
         """Seed of every image of some tries of slots."""
@@ -215,7 +220,7 @@ def manifest_rows(job: Job, accounts: Accounts, slots: IntArray) -> pd.DataFrame
     labels it took; labels that an image cannot be said to have are blank too.
     """
     sources = job.plan.source_rows[slots]
-    values, rows = job.table.values[sources], job.table.rows[sources]
+    cells, rows = job.table.cells(sources), job.table.rows[sources]
     attempts = np.maximum(accounts.tries[slots] - 1, 0)
     columns: dict[str, Any] = {
         IMAGE: [slot_image(slot) for slot in slots.tolist()],
@@ -223,9 +228,8 @@ def manifest_rows(job: Job, accounts: Accounts, slots: IntArray) -> pd.DataFrame
         SPLIT: "train",
         SOURCE: "synthetic",
     }
-    cells = np.array(["0", "1"], dtype=object)
     for i, (label, claimed) in enumerate(zip(job.dataset.labels, job.info.covered, strict=True)):
-        columns[label] = cells[values[:, i]] if claimed else ""
+        columns[label] = cells[:, i] if claimed else ""
     columns |= {
         "generator": job.generator,
         "seed": [str(seed) for seed in job.seeds(slots, attempts)],

@@ -103,7 +103,7 @@ class GeneratorCard:
         if len(other):
             raise InputError(
                 f"{self.meta['arch']} makes images of one label, and {len(other):,} of "
-                f"{len(values):,} drawn rows have none or several, the first in row "
+                f"{len(values):,} drawn rows have none, several or unknown ones, the first in row "
                 f"{int(rows[other[0]]) + 2}",
                 file=self.folder / "model.json",
                 hint="plan on a data set of single labels, or with a generator of all labels",

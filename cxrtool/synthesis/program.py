@@ -11,10 +11,8 @@ Where all is known m_k is the number of rows and S is 1. The program is an expec
 makes it exact. All of it is about counts of rows and knows nothing of images.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +22,7 @@ from cxrtool.synthesis.arrays import ByteArray, IntArray
 
 FloatArray = npt.NDArray[np.float64]
 Shares = tuple[Fraction, ...]
-_HALVINGS, _SLACK = 50, 1e-12
+_SLACK = 1e-12  # of a factor that rises no more
 
 
 def cooccurrence(
@@ -111,58 +109,66 @@ class Program:
             more draws: the shares can be reached where it is above 1. And the positions of the
             classes that hold it down, the tightest first.
         """
-        largest = float(self._known().max())
-
-        def spare(factor: float) -> Any:
-            gains, lacks = self._terms(_floats(shares) * factor)
-            return _spare(np.c_[gains, -lacks / largest], np.zeros(len(lacks)), 1.0)
-
-        factor = _highest(spare, 1 / float(min(shares)))
-        weights = -np.asarray(spare(factor).ineqlin.marginals)
+        rows = float(self._known().max())
+        gains = np.c_[self.ratios, np.asarray(self.positives) / rows]
+        asks = np.c_[self._told(), self._known() / rows]
+        factor, weights = _highest(gains, asks * _floats(shares)[:, np.newaxis], 1.0)
         order = np.argsort(-weights, kind="stable")
         return factor, tuple(int(i) for i in order if weights[i] > 1e-9)
 
     def highest_factor_within(self, shares: Shares, n_images: int) -> float:
         """The highest multiple of the shares that so many draws are expected to reach."""
-        return _highest(
-            lambda factor: _spare(*self._terms(_floats(shares) * factor), float(n_images)),
-            1 / float(min(shares)),
-        )
+        t = _floats(shares)
+        asks = self._told() * t[:, np.newaxis]
+        have, asked = np.asarray(self.positives, dtype=np.float64), t * self._known()
+        return _highest(self.ratios, asks, float(n_images), have, asked)[0]
 
     def _terms(self, shares: FloatArray) -> tuple[FloatArray, FloatArray]:
         """What a draw of each pool brings each class [K, P], and what each class lacks [K]."""
-        told = np.ones_like(self.ratios) if self.told is None else self.told
         lacks = shares * self._known() - np.asarray(self.positives)
-        return self.ratios - shares[:, np.newaxis] * told, lacks
+        return self.ratios - shares[:, np.newaxis] * self._told(), lacks
+
+    def _told(self) -> FloatArray:
+        return np.ones_like(self.ratios) if self.told is None else self.told
 
     def _known(self) -> IntArray:
         return np.broadcast_to(np.asarray(self.known, dtype=np.int64), np.shape(self.positives))
 
 
-def _spare(gains: FloatArray, lacks: FloatArray, total: float) -> Any:
-    """The program: what the class with least to spare has, for draws that add up to a total."""
+def _highest(
+    gains: FloatArray,
+    asks: FloatArray,
+    total: float,
+    have: FloatArray | float = 0.0,
+    asked: FloatArray | float = 0.0,
+) -> tuple[float, FloatArray]:
+    """The highest f so that have + gains n >= f (asked + asks n) for n >= 0 that add up to a total.
+
+    A generalized fractional program, solved as Crouzeix, Ferland and Schaible (1985) do: the linear
+    program at the last f says for which n all classes have more than f asks of them, and f rises to
+    the least quotient there. Where ``asks`` are equal for all pools it is one linear program.
+
+    Returns:
+        f, and the weight of each class in holding it down [K].
+    """
     pools = gains.shape[1]
-    return linprog(
-        np.r_[np.zeros(pools), -1.0],
-        A_ub=np.c_[-gains, np.ones(len(gains))],
-        b_ub=-lacks,
-        A_eq=np.r_[np.ones(pools), 0.0][np.newaxis, :],
-        b_eq=[total],
-        bounds=[(0, None)] * pools + [(None, None)],
-        method="highs",
-    )
-
-
-def _highest(spare: Callable[[float], Any], high: float) -> float:
-    """The highest factor at which no class is short, by halving; 0 where there is none."""
-    low = 0.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if -spare(middle).fun >= -_SLACK:
-            low = middle
-        else:
-            high = middle
-    return low
+    n, factor = np.full(pools, total / pools), 0.0
+    while True:
+        scale = asked + asks @ n
+        result = linprog(
+            np.r_[np.zeros(pools), -1.0],
+            A_ub=np.c_[factor * asks - gains, scale],
+            b_ub=np.broadcast_to(have - factor * asked, len(gains)),
+            A_eq=np.r_[np.ones(pools), 0.0][np.newaxis, :],
+            b_eq=[total],
+            bounds=[(0, None)] * pools + [(None, None)],
+            method="highs",
+        )
+        n = result.x[:pools]
+        higher = float(np.min((have + gains @ n) / (asked + asks @ n)))
+        if higher <= factor + _SLACK:
+            return factor, -np.asarray(result.ineqlin.marginals)
+        factor = higher
 
 
 def _floats(shares: Shares) -> FloatArray:

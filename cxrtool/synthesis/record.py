@@ -17,7 +17,7 @@ from cxrtool.synthesis.arrays import IntArray
 from cxrtool.synthesis.planner import Plan
 from cxrtool.synthesis.slots import in_parts
 
-FORMAT = 2  # 2: fewest, lenders, most_from_one_row
+FORMAT = 2  # 2: fewest, lenders, most_from_one_row, positives, unknown
 COLUMNS = ("class", "real", "before", "wanted", "after", "drift", "LP", "images")
 
 
@@ -37,8 +37,9 @@ def plan_record(
     ``targets``: for each class ``share_before``, ``share_wanted``, ``share_after``, ``drawn``
     (images from its stream), ``positives_before``, ``positives_after`` and ``lp``; ``drift``: for
     every other label the share after minus the share before; ``shares``: both, of all labels;
-    ``lenders``: how many rows lend their labels, and ``most_from_one_row`` how many images one of
-    them at most.
+    ``positives`` and ``unknown``: real rows by label that have it, and in which it is unknown (a
+    share is of the known ones); ``lenders``: how many rows lend their labels, and
+    ``most_from_one_row`` how many images one of them at most.
 
     Args:
         plan: The plan.
@@ -49,10 +50,13 @@ def plan_record(
         settings: What the plan depends on besides (selection, policy), JSON-able.
     """
     request = plan.request
-    total = plan.n_real + plan.n_synthetic
     after = plan.positives + plan.drawn_positives
+    known = plan.known + plan.drawn_known
     shares = {
-        name: {"before": int(plan.positives[i]) / plan.n_real, "after": int(after[i]) / total}
+        name: {
+            "before": int(plan.positives[i]) / max(int(plan.known[i]), 1),
+            "after": int(after[i]) / max(int(known[i]), 1),
+        }
         for i, name in enumerate(plan.labels)
         if usable[i]
     }
@@ -69,6 +73,8 @@ def plan_record(
         }
     optimum = plan.optimum
     lenders, most = plan.lenders
+    positives = {name: int(plan.positives[i]) for i, name in enumerate(plan.labels) if usable[i]}
+    unknown = {name: plan.n_real - int(plan.known[i]) for i, name in enumerate(plan.labels)}
     return {
         "format": FORMAT,
         "n_real": plan.n_real,
@@ -79,6 +85,8 @@ def plan_record(
         "targets": targets,
         "drift": {k: s["after"] - s["before"] for k, s in shares.items() if k not in targets},
         "shares": shares,
+        "positives": positives,
+        "unknown": {name: n for name, n in unknown.items() if n and name in shares},
         "mode": "counts" if request.counts else "shares",
         "per_class": plan.own_only,
         "fewest": plan.fewest,
@@ -120,7 +128,7 @@ def table_rows(record: Mapping[str, Any]) -> list[tuple[object, ...]]:
             wanted = "" if t["share_wanted"] is None else percent(t["share_wanted"])
             lp = "" if t["lp"] is None else f"{t['lp']:,.1f}"
             drawn = f"{t['drawn']:,}"
-        real, drift = round(before * record["n_real"]), f"{100 * (after - before):+.2f}"
+        real, drift = record["positives"][name], f"{100 * (after - before):+.2f}"
         rows.append((name, real, percent(before), wanted, percent(after), drift, lp, drawn))
     return rows
 
@@ -141,6 +149,17 @@ def met_already(record: Mapping[str, Any]) -> list[str]:
     return [
         k for k, t in wanted.items() if not t["drawn"] and t["share_before"] >= t["share_wanted"]
     ]
+
+
+def unknown(record: Mapping[str, Any]) -> str:
+    """What the policy leaves open, in words; empty where all is known."""
+    cells = [f"{name} {n:,}" for name, n in record["unknown"].items()]
+    if not cells:
+        return ""
+    return (
+        f"unknown in so many of {record['n_real']:,} rows: {', '.join(cells)}; shares are of the"
+        " known ones, and images that take an unknown label leave it open"
+    )
 
 
 def lenders(record: Mapping[str, Any]) -> str:

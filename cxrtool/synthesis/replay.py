@@ -6,11 +6,12 @@ the padded block, and ``dataset.json`` the block's size. Bit for bit on the CPU 
 build, else within a gray level.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from cxrtool.core.errors import InputError
@@ -19,8 +20,10 @@ from cxrtool.data import columns
 from cxrtool.data.images import read_png
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.writer import DatasetWriter
+from cxrtool.synthesis.arrays import FloatArray
 from cxrtool.synthesis.edits import Edits, parse_cell
 from cxrtool.synthesis.sampler import BlockSampler, Render
+from cxrtool.synthesis.slots import completed
 from cxrtool.synthesis.writer import png_chunks, slot_of
 from cxrtool.training.directions import Ways
 from cxrtool.training.protocols import Generator
@@ -138,6 +141,7 @@ def remake(
         InputError: An image was pushed along a direction that is not given.
     """
     writer, block = DatasetWriter(run, dataset.info), int(dataset.info.notes["block"])
+    shares = dataset.info.notes.get("unknown", {})
     compared = identical = largest = 0
     within_one = 1.0
     for item in recipes:
@@ -145,7 +149,8 @@ def remake(
         render = _pushed(dataset, item, network, device, ways)
         sampler = BlockSampler(network, block, item.truncation, device, render=render)
         cells = dataset.table.iloc[item.row]
-        labels = np.array([[cells.get(name, "") == "1" for name in network.labels]], np.float32)
+        wanted = _vector(dataset, cells, network.labels)
+        labels = completed(wanted, [item.seed], network.labels, shares)
         image = sampler.images([item.seed], labels, np.array([item.place]))[0]
         writer.add_image(item.name, image, text=png_chunks(str(cells["generator"]), item.seed))
         original = dataset.path / item.name
@@ -164,6 +169,16 @@ def remake(
         "largest_difference": largest,
         "within_one": within_one,
     }
+
+
+def _vector(dataset: Dataset, cells: pd.Series, names: Sequence[str]) -> FloatArray:
+    """The labels of a row in a generator's order [1, L], NaN where they are unknown."""
+    may_be_open = dataset.info.notes.get("unknown", {})
+    values = [
+        np.nan if name in may_be_open and cells[name] not in ("0", "1") else cells.get(name) == "1"
+        for name in names
+    ]
+    return np.array([values], dtype=np.float32)
 
 
 def _pushed(

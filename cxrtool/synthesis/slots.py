@@ -10,7 +10,7 @@ a place.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,27 @@ def latents(seeds: Sequence[int], z_dim: int) -> FloatArray:
     for i, seed in enumerate(seeds):
         rng = np.random.Generator(np.random.PCG64(seed))
         out[i] = rng.standard_normal(z_dim, dtype=np.float32)
+    return out
+
+
+def completed(
+    vectors: FloatArray, seeds: Sequence[int], names: Sequence[str], shares: Mapping[str, float]
+) -> FloatArray:
+    """Label vectors with the unknown labels (NaN) drawn as often as they are 1 where known.
+
+    A network is asked for whole vectors, as it was in its training; what is drawn for an image is
+    fixed by its own seed and the label's name, and is claimed nowhere.
+
+    Args:
+        vectors: [n, L], NaN where unknown.
+        seeds: Of the images [n].
+        names: The L labels.
+        shares: Share of 1 among the known cells, of the labels that can be unknown.
+    """
+    out = vectors.copy()
+    for i, j in np.argwhere(np.isnan(vectors)).tolist():
+        unit = (plan_seed("unknown", seeds[i], names[j]) >> 10) * 2.0**-53
+        out[i, j] = unit < shares[names[j]]
     return out
 
 

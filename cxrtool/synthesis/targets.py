@@ -3,8 +3,8 @@
 In: ``--target-frac``, ``--counts``, ``--classes`` as the user typed them; a data set, row
 positions, a label policy. Out: a `LabelTable` of zeros and ones, and a `Request` with the classes
 in its order and exact shares. A share is a `Fraction` of the text, never a float: 0.07 * 100 is
-7.000000000000001 in floats. A cell that the policy leaves open is an error: an image takes a whole
-label vector.
+7.000000000000001 in floats. A cell that the policy leaves open counts in no share, and stays open
+in the labels of the images that take it.
 """
 
 import difflib
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 
 from cxrtool.core.config.values import parse_pairs
 from cxrtool.core.errors import InputError, UsageError
@@ -33,9 +34,11 @@ class LabelTable:
     Attributes:
         rows: Their positions in the manifest, from 0 [N].
         labels: The L label names.
-        values: Zeros and ones [N, L]; 0 where the source does not cover a label.
+        values: Zeros and ones [N, L]; 0 where a label is unknown or not covered by the source.
         usable: Whether the source covers each label.
         policy: What uncertain and blank cells were read as.
+        known: Which labels are known [N, L]; None where all are that the source covers.
+        uncertain: Which of the unknown ones are uncertain (-1), not blank [N, L]; None as `known`.
         remedy: What to do where no row has a class that is wanted.
     """
 
@@ -44,6 +47,8 @@ class LabelTable:
     values: ByteArray
     usable: tuple[bool, ...]
     policy: LabelPolicy = field(default_factory=LabelPolicy)
+    known: ByteArray | None = None
+    uncertain: ByteArray | None = None
     remedy: str = "an image takes the labels of a real row: leave this class out or select more"
 
     @property
@@ -54,38 +59,69 @@ class LabelTable:
     def vectors(self, names: Sequence[str]) -> FloatArray:
         """The labels in the order of a generator's own names: [N, len(names)].
 
-        A label that the generator knows and the table does not, or the source does not cover, is 0.
+        A label that the generator knows and the table does not, or the source does not cover, is 0;
+        one that is unknown in a row is NaN there.
         """
         column = {name: i for i, name in enumerate(self.labels) if self.usable[i]}
         vectors = np.zeros((len(self.values), len(names)), dtype=np.float32)
         for j, name in enumerate(names):
             if name in column:
                 vectors[:, j] = self.values[:, column[name]]
+                if self.known is not None:
+                    vectors[self.known[:, column[name]] == 0, j] = np.nan
         return vectors
+
+    def cells(self, rows: IntArray) -> npt.NDArray[np.object_]:
+        """Labels of some rows as cells of a manifest [n, L]; -1 and blank where unknown."""
+        code = self.values[rows].astype(np.int64)
+        if self.known is not None and self.uncertain is not None:
+            code = np.where(self.known[rows] == 1, code, 3 - self.uncertain[rows].astype(np.int64))
+        return np.array(["0", "1", "-1", ""], dtype=object)[code]
+
+    def possible(self, rows: IntArray) -> ByteArray:
+        """Labels that some rows have or may have [n, L]."""
+        if self.known is None:
+            return self.values[rows]
+        return np.maximum(self.values, 1 - self.known)[rows]
+
+    def shares(self) -> dict[str, float]:
+        """Share of 1 among the known cells of each label that has unknown ones."""
+        if self.known is None:
+            return {}
+        counts = zip(self.labels, label_totals(self.values), label_totals(self.known), strict=True)
+        open_labels = (self.known == 0).any(axis=0)
+        return {
+            name: int(ones) / max(int(known), 1)
+            for (name, ones, known), some in zip(counts, open_labels, strict=True)
+            if some
+        }
 
 
 def label_table(dataset: Dataset, rows: IntArray, policy: LabelPolicy) -> LabelTable:
     """Labels of the given rows.
 
     Raises:
-        InputError: A row that is not real, or a cell that the policy leaves without a value.
+        InputError: A row that is not real.
     """
     unreal = np.flatnonzero(dataset.column(SOURCE, rows) != "real")
     if len(unreal):
         reason = "a row that is not real: images are planned from real rows only"
         raise dataset.cell_error(int(rows[unreal[0]]), SOURCE, reason)
     values, mask = label_arrays(dataset, rows, policy)
-    open_cells = ~mask & np.asarray(dataset.info.covered, dtype=bool)
-    if open_cells.any():
-        i, column = (int(v) for v in np.argwhere(open_cells)[0])
-        uncertain = label_codes(dataset, rows[i : i + 1])[0, column] == -1
-        what, option = ("uncertain", "--uncertain") if uncertain else ("blank", "--blank")
-        reason = f"the label is {what}, and {option} ignore gives it no value; an image needs all"
-        values_left = "ones or zeros" if uncertain else "zeros"
-        hint = f"choose {option} {values_left}, for the generator too"
-        raise dataset.cell_error(int(rows[i]), dataset.labels[column], reason, hint)
     values = values.astype(np.uint8)
-    return LabelTable(rows, dataset.labels, values, dataset.info.covered, policy)
+    mask |= ~np.asarray(dataset.info.covered, dtype=bool)
+    if mask.all():
+        return LabelTable(rows, dataset.labels, values, dataset.info.covered, policy)
+    uncertain = ~mask & (label_codes(dataset, rows) == -1)
+    return LabelTable(
+        rows,
+        dataset.labels,
+        values,
+        dataset.info.covered,
+        policy,
+        mask.astype(np.uint8),
+        uncertain.astype(np.uint8),
+    )
 
 
 @dataclass(frozen=True)
@@ -249,6 +285,7 @@ def read_request(
     """
     wish, names = parse_wish(target_frac, counts, classes, balance)
     labels, n_rows, positives = table.labels, len(table.values), label_totals(table.values)
+    known = np.full(len(labels), n_rows) if table.known is None else label_totals(table.known)
     unavailable: tuple[str, ...] = ()
     if isinstance(wish, dict):
         wishes = wish
@@ -258,7 +295,9 @@ def read_request(
         usable = [i for i in range(len(labels)) if table.usable[i]]
         if balance is None:
             usable = [
-                i for i in usable if labels[i] not in table.normal and positives[i] < wish * n_rows
+                i
+                for i in usable
+                if labels[i] not in table.normal and positives[i] < wish * int(known[i])
             ]
             unavailable = tuple(labels[i] for i in usable if positives[i] == 0)
         wishes = {labels[i]: wish for i in usable if positives[i] > 0}

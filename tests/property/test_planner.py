@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,7 +158,7 @@ def test_no_choice_of_rows_needs_fewer_images_than_the_fewest(
 ) -> None:
     values, request = wish
     try:
-        plan = make_plan(values, names_of(values), request, seed=seed, fewest=True, max_images=12)
+        plan = make_plan(values, names_of(values), request, seed=seed, fewest=True, max_images=6)
     except InputError:
         assume(False)
         raise
@@ -192,6 +193,33 @@ def test_the_fewest_are_no_more_than_drawn_ones_and_repeatable(
     n, most = chosen.lenders
     assert n == len(set(chosen.source_rows.tolist()))
     assert most == max(np.bincount(chosen.source_rows), default=0)
+
+
+@QUICK
+@given(wishes(), st.floats(0.0, 0.8), st.booleans())
+def test_shares_are_of_what_is_known(
+    wish: tuple[np.ndarray, Request, int], unknown: float, fewest: bool
+) -> None:
+    """Counted anew over known cells; without unknown ones the plan is the plain one."""
+    values, request, seed = wish
+    known = (np.random.default_rng(seed).random(values.shape) >= unknown).astype(np.uint8)
+    known |= values & (np.arange(len(values)) % 2 == 0)[:, np.newaxis].astype(np.uint8)
+    values = values * known
+    assume(values[:, list(request.columns)].any(axis=0).all())
+    ways: dict[str, Any] = {"seed": seed, "fewest": fewest, "max_images": 30_000}
+    try:
+        plan = make_plan(values, names_of(values), request, known=known, **ways)
+    except InputError:
+        assume(False)
+        raise
+    rows = plan.source_rows
+    for column, share in zip(request.columns, request.shares, strict=True):
+        ones = int(values[:, column].sum()) + int(values[rows, column].sum())
+        cells = int(known[:, column].sum()) + int(known[rows, column].sum())
+        assert ones * share.denominator >= share.numerator * cells
+    if known.all():
+        plain = make_plan(values, names_of(values), request, **ways)
+        assert np.array_equal(plain.source_rows, rows)
 
 
 def test_what_drawing_cannot_reach_names_what_choosing_would_need() -> None:

@@ -51,6 +51,7 @@ def job_of(config: Config, planned: Planned) -> tuple[Job, Seen]:
             "block": config.block,
             "filters": list(config.filter),
             **({"sampling": network.sampling.to_json()} if is_flow(network) else {}),
+            **({"unknown": shares} if (shares := table.shares()) else {}),
             **({} if edits is None else edits.notes()),
         },
     )

@@ -63,6 +63,7 @@ def plan_from(config: Config) -> Planned:
         table.labels,
         request,
         seed=config.seed,
+        known=table.known,
         own_only=config.per_class,
         fewest=config.fewest,
         max_images=config.max_images,
@@ -74,7 +75,7 @@ def plan_from(config: Config) -> Planned:
     )
     if card is not None:
         card.require_labels(request.labels)
-        card.require_one_label(table.values[plan.source_rows], table.labels, rows)
+        card.require_one_label(table.possible(plan.source_rows), table.labels, rows)
     show(plan, written)
     return Planned(dataset, card, table, plan, written, origin)
 
@@ -84,6 +85,8 @@ def show(plan: planner.Plan, written: dict[str, Any]) -> None:
     for name in plan.request.unavailable:
         console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")
     console.table(record.title(written), record.COLUMNS, record.table_rows(written))
+    if text := record.unknown(written):
+        console.say(text)
     if plan.fewest:
         console.say(record.lenders(written))
     for name in record.met_already(written):

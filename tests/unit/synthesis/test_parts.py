@@ -36,7 +36,7 @@ from cxrtool.synthesis.record import (
     write_slots,
 )
 from cxrtool.synthesis.sampler import BlockSampler, one_ahead
-from cxrtool.synthesis.slots import latents, slot_seed
+from cxrtool.synthesis.slots import completed, latents, slot_seed
 from cxrtool.synthesis.targets import LabelTable, Request
 from cxrtool.synthesis.writer import ImageWriter, slot_image, slot_of
 from tests.unit.synthesis.conftest import SIZE, ToyGenerator, write_generator
@@ -192,6 +192,19 @@ class TestImageWriter:
             gate.set()
             thread.join()
         assert len(done) == 20
+
+
+def test_unknown_labels_are_drawn_as_often_as_known_ones_have_them() -> None:
+    """By the image's own seed and the label's name, whatever stands beside it."""
+    names = ("A", "B")
+    vectors = np.tile(np.array([[np.nan, 1.0]], np.float32), (4000, 1))
+    seeds = list(range(4000))
+    out = completed(vectors, seeds, names, {"A": 0.3})
+    assert (out[:, 1] == 1).all()
+    assert set(out[:, 0]) == {0.0, 1.0}
+    assert abs(out[:, 0].mean() - 0.3) < 0.03
+    part = completed(vectors[100:103, ::-1], seeds[100:103], names[::-1], {"A": 0.3})
+    assert np.array_equal(part[:, 1], out[100:103, 0])
 
 
 class TestRecord:

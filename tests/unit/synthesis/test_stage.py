@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -114,13 +115,38 @@ class TestPlanOnly:
             shares.append(outcome.as_json()["shares"]["Edema"]["before"])
         assert shares[0] > shares[1]
 
-    def test_uncertain_cells_without_a_value_are_named(self, tmp_path: Path, data: Path) -> None:
-        with pytest.raises(InputError, match=r"manifest.csv, row \d+, column 'Edema'"):
-            make(tmp_path / "o", data, plan_only=True, target_frac="0.15", uncertain="ignore")
-        edema = load_dataset(data).table["Edema"]
-        first = int(np.flatnonzero(edema == "-1")[0]) + 2
-        with pytest.raises(InputError, match=f"row {first}, "):
-            make(tmp_path / "p", data, plan_only=True, target_frac="0.15", uncertain="ignore")
+    def test_unknown_cells_count_in_no_share(
+        self, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        plan = make(
+            tmp_path / "o", data, plan_only=True, target_frac="Edema=0.5", uncertain="ignore"
+        ).as_json()
+        cells = load_dataset(data).table[lambda t: t["split"] == "train"]["Edema"]
+        ones, known = int((cells == "1").sum()), int((cells != "-1").sum())
+        assert plan["unknown"] == {"Edema": len(cells) - known}
+        assert plan["shares"]["Edema"]["before"] == ones / known
+        n = plan["n_synthetic"]
+        assert (ones + n) / (known + n) >= 0.5 > (ones + n - 1) / (known + n - 1)
+        assert (
+            f"unknown in so many of 180 rows: Edema {len(cells) - known}" in capsys.readouterr().err
+        )
+
+    def test_fewest(self, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        wish = {"plan_only": True, "target_frac": "Pleural Other=0.2,Edema=0.5"}
+        drawn = make(tmp_path / "a", data, **wish).as_json()
+        capsys.readouterr()
+        fewest = make(tmp_path / "b", data, fewest=True, **wish).as_json()
+        assert fewest["n_synthetic"] < drawn["n_synthetic"]
+        rows = pd.read_csv(tmp_path / "b" / "slots.csv")["source_row"].tolist()
+        assert fewest["lenders"] == len(set(rows))
+        most = max(rows.count(row) for row in set(rows))
+        assert fewest["most_from_one_row"] == most
+        said = f"all labels come from {len(set(rows))} real rows, those of one row up to {most}"
+        assert said in capsys.readouterr().err
+        with pytest.raises(UsageError, match="--fewest contradicts --per-class"):
+            make(tmp_path / "c", data, fewest=True, per_class=True, **wish)
+        with pytest.raises(UsageError, match="--fewest applies only with --target-frac"):
+            make(tmp_path / "d", data, plan_only=True, counts="Edema=1", fewest=True)
 
     def test_selection_and_seed_count(self, tmp_path: Path, data: Path) -> None:
         every = make(tmp_path / "a", data, plan_only=True, target_frac="0.15", split="all")
@@ -426,6 +452,19 @@ class TestReplay:
             assert (out / name).read_bytes() == (made / name).read_bytes()
         every = again(tmp_path / "all", made, gan).folder
         assert (every / "files.tsv").read_bytes() == (made / "files.tsv").read_bytes()
+
+    def test_unknown_labels_stay_open_and_come_out_again(
+        self, tmp_path: Path, data: Path, network: ToyGenerator
+    ) -> None:
+        policy = {"uncertain": "ignore", "blank": "zeros"}
+        gan = write_generator(tmp_path / "open", policy=policy)
+        made = make(tmp_path / "o", data, gan=gan, counts="Fracture=60").folder
+        real, table = load_dataset(data).table, load_dataset(made).table
+        wanted = [real["Edema"].iloc[int(row)] for row in table["source_row"]]
+        assert table["Edema"].tolist() == wanted
+        assert "-1" in wanted
+        summary = again(tmp_path / "r", made, gan).result["summary"]
+        assert summary["identical"] == summary["images"] == 60
 
     def test_a_difference_is_measured(
         self, tmp_path: Path, data: Path, gan: Path, network: ToyGenerator
