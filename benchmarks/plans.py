@@ -71,7 +71,16 @@ def main() -> None:
             show(f"CheXpert, {100 * float(fraction):g} % of the patients", *found)
         whole = (chexpert, folder / "c", "--target-frac", "0.15", "--classes", TRIO)
         show("CheXpert, --fewest", *plan(*whole, "--fewest"))
-        half = (*whole[:2], "--target-frac", "0.4", "--classes", TRIO, "--uncertain", "ignore")
+        half = (
+            chexpert,
+            folder / "i",
+            "--target-frac",
+            "0.4",
+            "--classes",
+            TRIO,
+            "--uncertain",
+            "ignore",
+        )
         show("CheXpert, 40 %, --uncertain ignore --blank ignore", *plan(*half, "--blank", "ignore"))
         source = tables / "Data_Entry_2017_v2020.csv.gz"
         cxr("prepare", source, "--format", "nih", "--labels-only", "-q", "-o", nih)
