@@ -5,53 +5,88 @@ property, because a Python object a token takes longer than all that is done wit
 sees every piece between two blanks once: what it makes of a piece depends on nothing around it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import accumulate, chain, pairwise
-from typing import Any, TypeVar
+from typing import Any
 
-from spacy.attrs import IDX, LENGTH, ORTH
+from spacy.attrs import ORTH
+from spacy.lang.en import English
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokenizer import Tokenizer
 
 from cxrtool.reports.patterns import Automaton
 from cxrtool.reports.text import BLANK, BREAK, Wording, begins, sentence_starts
 
 _MOST_PIECES = 100_000  # that are remembered, none of which is longer than the next line says
 _LONGEST_PIECE = 100
+_PARTED = frozenset(".,")  # from a word in small letters, always
 
 
-_Row = TypeVar("_Row")
-
-
-class _Pieces(dict[str, list[_Row]]):
-    """What the tokens of a text without blanks are, a row a token.
+class _Pieces(dict[str, list[int]]):
+    """The tokens of a text without blanks, by their hashes.
 
     Args:
         nlp: The pipeline.
-        rows: Reads them.
     """
 
-    def __init__(self, nlp: Language, rows: Callable[[Doc], list[_Row]]) -> None:
+    def __init__(self, nlp: Language) -> None:
         super().__init__()
-        self._tokenizer, self._rows = nlp.tokenizer, rows
+        tokenizer = nlp.tokenizer
+        assert isinstance(tokenizer, Tokenizer)
+        self._tokenizer, self._special = tokenizer, tokenizer.rules or {}
+        self._hash = nlp.vocab.strings.add
+        # What English parts from a word is no letter, or its rules name the whole word ("cannot").
+        self._keeps_words = isinstance(nlp, English)
 
-    def __missing__(self, piece: str) -> list[_Row]:
-        rows = self._rows(self._tokenizer(piece or " "))  # a second blank is a token
+    def __missing__(self, piece: str) -> list[int]:
+        tokens = self._of_word(piece) if self._keeps_words and piece.isascii() else []
+        if not tokens:
+            # A second blank is a token.
+            tokens = self._tokenizer(piece or " ").to_array(ORTH).tolist()
         if len(self) >= _MOST_PIECES:
             self.clear()
         if len(piece) <= _LONGEST_PIECE:
-            self[piece] = rows
-        return rows
+            self[piece] = tokens
+        return tokens
+
+    def _of_word(self, piece: str) -> list[int]:
+        """Those of a word, or of one in small letters and its comma or full stop; else none.
+
+        The tokenizer takes most of its time to find that it parts nothing else from them.
+        """
+        special = self._special
+        if piece in special:
+            return []
+        if piece.isalpha():
+            return [self._hash(piece)]
+        word, mark = piece[:-1], piece[-1:]
+        if mark in _PARTED and word.isalpha() and word[-1].islower():
+            return [] if word in special else [self._hash(word), self._hash(mark)]
+        return []
 
 
-def _hashes(doc: Doc) -> list[int]:
-    hashes: list[int] = doc.to_array(ORTH).tolist()
-    return hashes
+class _Starts(dict[str, list[int]]):
+    """Where the tokens of a piece begin in it.
 
+    Args:
+        tokens: Those of a piece.
+        lengths: Those of a token.
+    """
 
-def _places(doc: Doc) -> list[tuple[int, int]]:
-    return [(start, start + length) for start, length in doc.to_array([IDX, LENGTH]).tolist()]
+    def __init__(self, tokens: Mapping[str, list[int]], lengths: Mapping[int, int]) -> None:
+        super().__init__()
+        self._tokens, self._lengths = tokens, lengths
+
+    def __missing__(self, piece: str) -> list[int]:
+        # The tokens of a text without blanks are that text.
+        lengths = map(self._lengths.__getitem__, self._tokens[piece])
+        *starts, _ = accumulate(lengths, initial=0)
+        if len(self) >= _MOST_PIECES:
+            self.clear()
+        if len(piece) <= _LONGEST_PIECE:
+            self[piece] = starts
+        return starts
 
 
 class Words:
@@ -59,7 +94,8 @@ class Words:
 
     Args:
         parts: Of the text that was read: where each begins, and its pieces.
-        places: Where the tokens of a piece stand in it.
+        starts: Where the tokens of a piece begin in it.
+        lengths: Of the tokens.
         hashes: Of every token.
         firsts: Words that begin sentences.
         blanks: Tokens that are white space.
@@ -76,7 +112,8 @@ class Words:
     def __init__(
         self,
         parts: list[tuple[int, list[str]]],
-        places: _Pieces[tuple[int, int]],
+        starts: _Starts,
+        lengths: Mapping[int, int],
         hashes: list[int],
         firsts: list[int],
         blanks: list[int],
@@ -89,7 +126,7 @@ class Words:
             _drop(kinds, blanks)
             _drop(hashes, blanks)
         self.kinds, self.text = tuple(kinds), text
-        self._parts, self._places = parts, places
+        self._parts, self._starts, self._lengths = parts, starts, lengths
         self._hashes, self._firsts, self._blanks = hashes, firsts, blanks
         self._spelled, self._span = spelled, span
 
@@ -99,16 +136,21 @@ class Words:
         return [(first, stop) for first, stop in bounds if first < stop]
 
     @cached_property
-    def _offsets(self) -> list[tuple[int, int]]:
-        """Where every word stands in the text that was read: first character, after its last."""
-        offsets: list[tuple[int, int]] = []
+    def _offsets(self) -> list[int]:
+        """Where every word begins in the text that was read."""
+        offsets: list[int] = []
         for at, pieces in self._parts:
             # A loop that adds takes longer than all else that is done with the pieces.
             begins = accumulate(map((1).__add__, map(len, pieces)), initial=at)
-            places = map(self._places.__getitem__, pieces)
-            offsets += [(i + s, i + e) for i, of_piece in zip(begins, places) for s, e in of_piece]
+            starts = map(self._starts.__getitem__, pieces)
+            offsets += [
+                begin + start for begin, of_piece in zip(begins, starts) for start in of_piece
+            ]
         _drop(offsets, self._blanks)
         return offsets
+
+    def _end(self, word: int) -> int:
+        return self._offsets[word] + self._lengths[self._hashes[word]]
 
     @cached_property
     def lower(self) -> list[str]:
@@ -130,13 +172,13 @@ class Words:
                 if last <= first < len(kinds) - 1 and is_word(
                     "".join(self.lower[first : first + 2])
                 ):
-                    edits.append((self._offsets[first][1], self._offsets[first + 1][0], ""))
+                    edits.append((self._end(first), self._offsets[first + 1], ""))
                     last = first + 1
         return edits
 
     def chars(self, first: int, stop: int) -> tuple[int, int]:
         """Where some words stand in the original text; there is at least one."""
-        start, end = self._offsets[first][0], self._offsets[stop - 1][1]
+        start, end = self._offsets[first], self._end(stop - 1)
         return (start, end) if self._span is None else self._span(start, end)
 
 
@@ -163,9 +205,11 @@ class WordReader:
         spell: Callable[[str], str] = str,
     ) -> None:
         self._strings = nlp.vocab.strings
-        self._tokens, self._places = _Pieces(nlp, _hashes), _Pieces(nlp, _places)
+        self._lengths: dict[int, int] = {}  # by the hash of the token as written
+        self._tokens = _Pieces(nlp)
+        self._starts = _Starts(self._tokens, self._lengths)
         self._automaton, self._wording, self._spell = automaton, wording, spell
-        self._kinds: dict[int, int] = {}  # by the hash of the token as written
+        self._kinds: dict[int, int] = {}
         self._marks: dict[int, int] = {}  # of those that say where sentences begin
         self._leading: set[int] = set()  # those that an opening word may follow
         self._spelled: dict[int, str] = {}
@@ -203,9 +247,11 @@ class WordReader:
         marks = [(i, mark_of[h]) for i, h in enumerate(hashes) if h in mark_of]
         firsts = sentence_starts(hashes, marks, self._leading, strings.__getitem__)
         blanks = [i for i, mark in marks if mark & BLANK]
-        return Words(parted, self._places, hashes, firsts, blanks, kinds, text, self._spelled, span)
+        columns = hashes, firsts, blanks, kinds
+        return Words(parted, self._starts, self._lengths, *columns, text, self._spelled, span)
 
     def _learn(self, token: int, written: str) -> None:
+        self._lengths[token] = len(written)
         self._spelled[token] = word = self._spell(written.lower())
         if mark := begins(written, self._wording):
             self._marks[token] = mark

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from spacy.tokenizer import Tokenizer
 
 from cxrtool.reports.ruleset import default_rules
 from cxrtool.reports.text import clean, pipeline
@@ -53,6 +54,21 @@ def test_pieces_give_the_tokens_of_the_whole_text(text: str) -> None:
     for _ in range(2):
         found = words.read([(0, text)], text)
         assert [found.chars(i, i + 1) for i in range(len(found.kinds))] == whole
+
+
+def test_words_have_the_tokens_that_the_tokenizer_gives_them() -> None:
+    """Words of letters are read without the tokenizer, but for those that its rules name."""
+    nlp, words = pipeline(RULES.wording), reader()
+    tokenizer = nlp.tokenizer
+    assert isinstance(tokenizer, Tokenizer)
+    rules = [*RULES.spelling.corrected[:200], *RULES.wording.everyday, *(tokenizer.rules or {})]
+    forms = (str, str.upper, str.title, str.swapcase)
+    texts = {form(word) + mark for word in rules for form in forms for mark in ("", ".", ",", "..")}
+    for text in texts:
+        found = words.read([(0, text)], text)
+        places = [found.chars(i, i + 1) for i in range(len(found.kinds))]
+        whole = [(t.idx, t.idx + len(t)) for t in nlp(text) if not t.text.isspace()]
+        assert (text, places) == (text, whole)
 
 
 def test_parts_of_a_text_end_sentences() -> None:
