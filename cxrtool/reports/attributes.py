@@ -10,7 +10,6 @@ The classes of words that a phrase goes over or ends at are ``[classes]`` of
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -35,6 +34,7 @@ _SMALL = LINK | FILLER | BE
 _ADJECTIVES = 2  # words of no class that may stand between "mild" and its finding
 _NOUNS = 6  # words of no class that may stand between a finding and what follows it
 CACHE_LIMIT = 50_000
+_PLACES = frozenset({LATERALITY, LOCATION})
 _FLAGS = (1 << len(CLASSES)) - 1
 _BRACKETS = ("(", ")", "[", "]", '"')
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*(?:x\d+(?:[.,]\d+)*)*")
@@ -48,8 +48,7 @@ class AttributeSpan(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A phrase of the file in a sentence; phrases of equal words count together."""
 
     start: int
@@ -59,7 +58,7 @@ class Match:
     @property
     def places(self) -> bool:
         """Whether it only says where."""
-        return all(rule.attribute in (LATERALITY, LOCATION) for rule in self.rules)
+        return all(rule.attribute in _PLACES for rule in self.rules)
 
     def names(self) -> set[str]:
         return {rule.attribute for rule in self.rules}
@@ -78,6 +77,9 @@ class Sentence:
         self._matches = matches
         self._from = {match.start: match for match in matches}
         self._to = {match.end: match for match in matches}
+        self._bare = list(flags)  # without those of words that say an attribute
+        for match in matches:
+            self._bare[match.start : match.end] = [0] * (match.end - match.start)
 
     def attributes(self, findings: Sequence[Span]) -> tuple[tuple[AttributeSpan, ...], ...]:
         """As ``AttributeFinder.find``."""
@@ -86,7 +88,7 @@ class Sentence:
         claims: dict[Span, int] = {}  # the first word that belongs to a unit
         left = 0
         for unit in units:
-            inside = [m for m in self._matches if _is_in(m, unit)]
+            inside = [m for m in self._matches if unit[0] < m.end <= unit[1] and _is_in(m, unit)]
             before = self._before(unit[0], left)
             matches_of[unit] = [m for m in (*before, *inside) if _stands(m, BEFORE)]
             claims[unit] = min((m.start for m in before), default=unit[0])
@@ -248,23 +250,18 @@ class Sentence:
         return True
 
     def _crosses(self, left: int, right: int, flags: int) -> bool:
-        return any(
-            flag & flags
-            for i, flag in enumerate(self._flags[left:right], start=left)
-            if not any(m.start <= i < m.end for m in self._matches)
-        )
+        return any(flag & flags for flag in self._bare[left:right])
 
 
 def _is_in(match: Match, unit: Span) -> bool:
-    """Whether an attribute is said by words of the finding.
+    """Whether an attribute that ends in the finding is said by words of it.
 
     A change that begins it is the finding itself ("enlargement of the heart"), unless the change
     began before ("interval enlargement of the heart").
     """
     if match.start < unit[0]:
-        return unit[0] < match.end <= unit[1]
-    change = any(rule.attribute == TEMPORAL for rule in match.rules)
-    return match.end <= unit[1] and not (change and match.start == unit[0])
+        return True
+    return match.start > unit[0] or not _changes([match])
 
 
 def _stands(match: Match, side: str) -> bool:
@@ -289,6 +286,8 @@ def _joined(findings: Sequence[Span]) -> list[Span]:
 
 
 def _listed(matches: Sequence[Match]) -> tuple[AttributeSpan, ...]:
+    if not matches:
+        return ()
     match_at = {match.start: match for match in matches}
     return tuple(
         AttributeSpan(rule, match.start, match.end)
@@ -359,11 +358,14 @@ class AttributeFinder:
 
     def _matches(self, tokens: Sequence[int]) -> list[Match]:
         """Leftmost-longest phrases; those that only look like an attribute are gone."""
-        real = (
-            Match(m.start, m.end, tuple(r for r in m.rules if r.attribute != NONE))
-            for m in self._longest(tokens)
-        )
-        return [match for match in real if match.rules]
+        real: list[Match] = []
+        for match in self._longest(tokens):
+            rules = [rule for rule in match.rules if rule.attribute != NONE]
+            if len(rules) == len(match.rules):
+                real.append(match)
+            elif rules:
+                real.append(match._replace(rules=tuple(rules)))
+        return real
 
     def _longest(self, tokens: Sequence[int]) -> list[Match]:
         kinds = [token >> len(CLASSES) for token in tokens]

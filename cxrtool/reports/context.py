@@ -102,6 +102,7 @@ class Clause:
     ) -> None:
         self._flags = flags
         self._devices = (devices,)
+        self._content = content
         # "No acute process": that names no finding, and is more than the beginning "no acute".
         self._general = [
             span.end
@@ -110,17 +111,15 @@ class Clause:
             and not flags[span.end - 1] & MODIFIER
             and all(s.end <= span.start or s.start >= span.end for s in content)
         ]
-        self._content = content
         self._starts = {span.start for span in content if span.rule.group != "measure"}
-        self._states = {start for start, _, cue in cues if cue.role.startswith("state")}
-        self._ends = [  # terminations: they stop what comes from the left, from the right
-            (start, end, cue.direction) for start, end, cue in cues if cue.role == "termination"
-        ]
+        self._states: set[int] = set()
+        # Terminations: they stop what comes from the left, from the right.
+        self._ends: list[tuple[int, int, str]] = []
         # "The effusion, which was large, has resolved": what follows is said of what stands before.
-        self._relatives = {start: end for start, end, cue in cues if cue.group == "relative"}
+        self._relatives: dict[int, int] = {}
         self._cues = cues
-        self._items = {start for start, _, cue in cues if cue.group == "item"}
-        self._joints = {start for start, _, cue in cues if cue.group == "joint"}
+        self._items: set[int] = set()
+        self._joints: set[int] = set()
         self._changes: list[tuple[int, int]] = []  # "no change in a or b" doubts neither
         self.forward: list[CueSpan] = []
         self.backward: list[CueSpan] = []
@@ -128,31 +127,49 @@ class Clause:
         self.states: list[CueSpan] = []
         self.affirmations: list[CueSpan] = []
         self.asides: list[CueSpan] = []
-        self._lists = {
-            "coordination": self.coordinations,
-            "affirmation": self.affirmations,
-            **dict.fromkeys(ASIDE, self.asides),
-        }
         for start, end, cue in cues:
-            self._place(start, end, cue)
+            self._note(start, end, cue)
+        for start, end, cue in cues:
+            if cue.role not in ("termination", "pseudo"):
+                self._place(start, end, cue)
         self._deciding = [c for c in self.forward if c.cue.role in ("negation", "uncertain")]
 
-    def _place(self, start: int, end: int, cue: Cue) -> None:
-        if cue.role == "pseudo" and cue.group == "change":
+    def _note(self, start: int, end: int, cue: Cue) -> None:
+        """Keeps what other cues are placed by."""
+        role, group = cue.role, cue.group
+        if role == "termination":
+            self._ends.append((start, end, cue.direction))
+        elif role.startswith("state"):
+            self._states.add(start)
+        elif role == "pseudo" and group == "change":
             self._changes.append((start, end))
-        if cue.role in ("termination", "pseudo"):
-            return
+        if group == "relative":
+            self._relatives[start] = end
+        elif group == "item":
+            self._items.add(start)
+        elif group == "joint":
+            self._joints.add(start)
+
+    def _place(self, start: int, end: int, cue: Cue) -> None:
+        role = cue.role
         forward = cue.direction == "forward"
         if cue.direction == "both":
             forward = self._attributive(end, cue) and not self._asks_behind(start)
-            if cue.role == "state-normal" and start == 0 and end < len(self._flags):
+            if role == "state-normal" and start == 0 and end < len(self._flags):
                 # "Normal lungs, heart and mediastinum": nothing stands before it to describe.
                 forward = forward or not self._flags[end] & (STOP | COMMA | AFTER | VERB | AND)
         span = CueSpan(start, end, cue, forward)
-        if not cue.role.startswith("state"):
-            self._lists.get(cue.role, self.forward if forward else self.backward).append(span)
-        elif forward or self._predicative(end) or cue.role == "state-normal":
-            self.states.append(span)
+        if role.startswith("state"):
+            if forward or self._predicative(end) or role == "state-normal":
+                self.states.append(span)
+        elif role == "coordination":
+            self.coordinations.append(span)
+        elif role == "affirmation":
+            self.affirmations.append(span)
+        elif role in ASIDE:
+            self.asides.append(span)
+        else:
+            (self.forward if forward else self.backward).append(span)
 
     def _asks_behind(self, start: int) -> bool:
         """Whether a question mark follows what it doubts: "infection? collapse?"."""
@@ -197,18 +214,24 @@ class Clause:
         return end >= len(self._flags) or bool(self._flags[end] & (STOP | COMMA | AFTER | SUBJECT))
 
     def _ended(self, i: int, direction: str) -> bool:
-        return any(s <= i < e and d in (direction, "both") for s, e, d in self._ends)
+        return bool(self._ends) and any(
+            s <= i < e and d in (direction, "both") for s, e, d in self._ends
+        )
 
     def blocked(self, left: int, right: int, direction: str, but: Container[int] = ()) -> bool:
         """Whether a termination lies between two tokens, ``but`` for those that start there."""
-        return any(
+        return bool(self._ends) and any(
             s >= left and e <= right and d in (direction, "both") and s not in but
             for s, e, d in self._ends
         )
 
     def crosses(self, left: int, right: int, flags: int) -> bool:
         """Whether a token of these structures lies between two tokens."""
-        return any(f & flags for f in self._flags[left:right])
+        # Of so few tokens `any` takes twice as long.
+        for flag in self._flags[left:right]:  # noqa: SIM110
+            if flag & flags:
+                return True
+        return False
 
     def reaches_right(self, cue: CueSpan, start: int) -> bool:
         """Whether a cue on the left reaches a span that starts here."""
@@ -372,7 +395,10 @@ class Clause:
         return joined or self.crosses(end, own, AND)
 
     def _mentions(self, left: int, right: int) -> bool:
-        return any(left <= span.start and span.end <= right for span in self._content)
+        for span in self._content:  # noqa: SIM110
+            if left <= span.start and span.end <= right:
+                return True
+        return False
 
     def _is_verb_group(self, i: int, end: int) -> bool:
         # "are now again not seen": everything from the verb to the cue belongs to the cue.
@@ -393,8 +419,9 @@ class Clause:
         """
         left = [c for c in self.forward if c.start >= floor and self.reaches_right(c, start)]
         right = [c for c in self.backward if self.reaches_left(c, end)]
-        negated, hedged = (_first(left[::-1], role) for role in ("negation", "uncertain"))
-        denied, after = (_first(right, role) for role in ("negation", "uncertain"))
+        left.reverse()  # the nearest first
+        negated, hedged = _first(left, "negation"), _first(left, "uncertain")
+        denied, after = _first(right, "negation"), _first(right, "uncertain")
         if negated and hedged:
             if negated.start < hedged.start:
                 tight = not self.crosses(negated.end, hedged.start, COMMA | AND | FINITE)
@@ -546,4 +573,7 @@ def untold(flags: Sequence[int], mentions: Sequence[Mention]) -> list[tuple[int,
 
 
 def _first(cues: Sequence[CueSpan], role: str) -> CueSpan | None:
-    return next((c for c in cues if c.cue.role == role), None)
+    for cue in cues:
+        if cue.cue.role == role:
+            return cue
+    return None

@@ -4,7 +4,7 @@ In: the kinds of the tokens of a sentence (``patterns.Automaton.kind``). Out: de
 is found depends on these kinds alone, so that equal sentences are read once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache, partial
 
 from cxrtool.reports.context import (
@@ -28,6 +28,7 @@ CACHE_LIMIT = 50_000
 UNREAD = Rule("unread", "other", (), (), "", 1, "", (), ())
 _BASE = {"uncertain": UNCERTAIN, "absent": NEGATIVE}  # kind of rule -> value without a cue
 _UNKNOWN = "\0unknown"  # a word that no phrase holds
+_FIRST_WORD = frozenset({"lookahead", "item", "joint"})  # cues that are their first word alone
 ANY = Rule("phrase", "finding", (), (), "", 1, "", (), ())  # any phrase that a caller asks about
 
 
@@ -59,19 +60,20 @@ class SentenceReader:
         """What a sentence mentions after vetoes, what adjectives may attach to, and its cues."""
         content: list[Span] = []
         cues: list[tuple[int, int, Cue]] = []
+        owners, length = self._rules.owners, len(kinds)
         ended = [*kinds, self._stop]  # a missing full stop changes nothing
-        for start, end, number in self._automaton.find(ended, 0, len(ended)):
-            owner = self._rules.owners[number]
+        for start, end, number in self._automaton.find(ended, 0, length + 1):
+            owner = owners[number]
             if isinstance(owner, Rule):
-                content.append(Span(start, min(end, len(kinds)), owner))
+                content.append(Span(start, min(end, length), owner))
             else:
                 cues.append((start, end, owner))
-        mentions = _resolve(content)
+        vetoes = [s for s in content if s.rule.kind == "veto"]
+        mentions = _resolve(content, vetoes)
         things = [s for s in mentions if s.rule.kind != "normal"]
         said = [s for s in things if s.rule.kind != "uncertain"]  # "effusion versus thickening"
-        vetoes = [s for s in content if s.rule.kind == "veto"]
         # The full stop that is not there makes a cue longer, but has no place in the text.
-        longest = [(s, min(e, len(kinds)), cue) for s, e, cue in _longest_cues(cues, said)]
+        longest = [(s, min(e, length), cue) for s, e, cue in _longest_cues(cues, said)]
         return mentions, things + vetoes, longest
 
     def assert_span(self, kinds: Sequence[int], start: int, end: int) -> tuple[int, CueSpan | None]:
@@ -126,33 +128,41 @@ class SentenceReader:
         return tuple(mentions)
 
 
-def _resolve(spans: Iterable[Span]) -> list[Span]:
+def _resolve(spans: Sequence[Span], vetoes: Sequence[Span]) -> list[Span]:
     """Drops what is vetoed, and of overlapping mentions of one observation all but the longest."""
-    vetoes: dict[str, list[Span]] = {}
-    candidates = []
-    for span in spans:
-        if span.rule.kind == "veto":
-            for name in span.rule.observations:
-                vetoes.setdefault(name, []).append(span)
-        else:
-            candidates.append(span)
-    candidates.sort(key=lambda s: (s.start - s.end, s.start))
+    if len(spans) < 2:
+        return [] if vetoes else list(spans)
+    vetoes_of: dict[str, list[Span]] = {}
+    for span in vetoes:
+        for name in span.rule.observations:
+            vetoes_of.setdefault(name, []).append(span)
+    candidates = [s for s in spans if s.rule.kind != "veto"] if vetoes else list(spans)
+    candidates.sort(key=_longest_first)
     spans_of: dict[str, list[Span]] = {}
     mentions = []
     for span in candidates:
         keys = span.rule.observations or (span.rule.kind,)
         if any(_overlaps(span, other) for key in keys for other in spans_of.get(key, ())):
             continue
-        if vetoes and any(
+        if vetoes_of and any(
             _overlaps(span, veto) and not _contains(span, veto)
             for key in (*keys, *(("*",) if span.rule.observations else ()))
-            for veto in vetoes.get(key, ())
+            for veto in vetoes_of.get(key, ())
         ):
             continue
         for key in keys:
             spans_of.setdefault(key, []).append(span)
         mentions.append(span)
-    return sorted(mentions, key=lambda s: (s.start, s.end, s.rule.id))
+    mentions.sort(key=_in_order)
+    return mentions
+
+
+def _longest_first(span: Span) -> tuple[int, int]:
+    return span.start - span.end, span.start
+
+
+def _in_order(span: Span) -> tuple[int, int, str]:
+    return span.start, span.end, span.rule.id
 
 
 def _overlaps(a: Span, b: Span) -> bool:
@@ -169,16 +179,16 @@ def _longest_cues(
     """Leftmost-longest cues that lie in no mention; what only looks like a cue comes first."""
     longest: list[tuple[int, int, Cue]] = []
     last = 0
-    for start, end, cue in sorted(cues, key=lambda c: (c[0], -c[1], c[2].role != "pseudo")):
+    if len(cues) > 1:
+        cues = sorted(cues, key=lambda c: (c[0], -c[1], c[2].role != "pseudo"))
+    for start, end, cue in cues:
         # "enlarged" says a state of the heart and of the mediastinum: two cues, one place.
         same = bool(longest) and longest[-1][:2] == (start, end) and _is_state(cue, longest[-1][2])
         if (start < last and not same) or any(s.start <= start and end <= s.end for s in content):
             continue
         # Of ", possible" the comma ends the clause, and "possible" is a cue of its own; of
         # ": no ." the full stop says that "no" is all.
-        stop = {"lookahead": start + 1, "item": start + 1, "joint": start + 1, "end": end - 1}.get(
-            cue.group, end
-        )
+        stop = start + 1 if cue.group in _FIRST_WORD else end - (cue.group == "end")
         longest.append((start, stop, cue))
         last = stop
     return longest
