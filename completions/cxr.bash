@@ -97,14 +97,15 @@ _cxr() {
       esac
       ;;
     "train-cls")
-      flags="--arch --weights --init-from --arm --classes --size --steps --epochs --batch --lr --optimizer --schedule --weight-decay --loss --auc-frac --auc-lr --pos-weight --no-pos-weight --pretrain-frac --finetune-lr --augment --bn-reestimate --no-bn-reestimate --precision --eval-every --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --weights --init-from --arm --classes --size --steps --epochs --batch --lr --optimizer --schedule --weight-decay --loss --focal-gamma --sampling --logit-adjust --auc-frac --auc-lr --pos-weight --no-pos-weight --pretrain-frac --finetune-lr --augment --bn-reestimate --no-bn-reestimate --precision --eval-every --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "densenet121 efficientnet_v2_s vgg16_bn small_cnn" -- "$cur")); return ;;
         --weights) COMPREPLY=($(compgen -W "none imagenet xrv-all xrv-nih xrv-chex xrv-mimic_ch xrv-mimic_nb xrv-pc xrv-rsna" -- "$cur")); return ;;
         --arm) COMPREPLY=($(compgen -W "none standard duplicate gan synthetic-only pretrain-finetune" -- "$cur")); return ;;
         --optimizer) COMPREPLY=($(compgen -W "adam adamw sgd-momentum" -- "$cur")); return ;;
         --schedule) COMPREPLY=($(compgen -W "cosine constant" -- "$cur")); return ;;
-        --loss) COMPREPLY=($(compgen -W "bce auc-margin" -- "$cur")); return ;;
+        --loss) COMPREPLY=($(compgen -W "bce focal auc-margin" -- "$cur")); return ;;
+        --sampling) COMPREPLY=($(compgen -W "shuffled balanced" -- "$cur")); return ;;
         --augment) COMPREPLY=($(compgen -W "none flips safe" -- "$cur")); return ;;
         --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;

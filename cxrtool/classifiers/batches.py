@@ -4,8 +4,9 @@ In: parts, each with pixels and labels (the real rows, the real rows once more, 
 synthetic set), batch size and seed. Out: one pool from which batches are gathered by position, in
 the order of parts, and the rows of any step, a pure function of seed and step. Pixels stay uint8
 (and on disk, for a memory map) until a batch needs them. Every row is seen once an epoch, in an
-order of that epoch; a batch may reach over the end of an epoch. Nothing has to be stored to resume,
-and every arm sees the same number of rows.
+order of that epoch; a batch may reach over the end of an epoch (`Batches`). Or every class is seen
+equally often (`BalancedBatches`). Nothing has to be stored to resume, and every arm sees the same
+number of rows.
 """
 
 from collections.abc import Sequence
@@ -118,6 +119,51 @@ class Batches:
         )
 
 
+class BalancedBatches:
+    """Batches in which every class takes the same number of places (class-aware sampling).
+
+    Shen et al., ECCV 2016: the classes take turns, each with shuffled passes over its own rows. A
+    class is a label with a positive; a row of several labels is a row of each, and rows without any
+    positive are a class of their own. So rows of a rare class are seen more often, not others less
+    than once for all.
+
+    Args:
+        values: [N, L] in {0, 1} of the training rows, at least one.
+        mask: [N, L] bool.
+        batch: Rows of one step.
+        seed: Seeds the order.
+
+    Attributes:
+        frequency: [N] how often each row is seen on average, as a multiple of an equal share.
+    """
+
+    def __init__(self, values: np.ndarray, mask: np.ndarray, batch: int, seed: int) -> None:
+        self.batch, self.seed = batch, seed
+        positive = (values > 0.5) & mask
+        members = [*positive.T, ~positive.any(axis=1)]
+        self._classes = [rows for rows in map(np.flatnonzero, members) if len(rows)]
+        self.frequency = np.zeros(len(values))
+        for rows in self._classes:
+            self.frequency[rows] += len(values) / (len(self._classes) * len(rows))
+
+        @lru_cache(maxsize=2 * len(self._classes))
+        def order(number: int, epoch: int) -> np.ndarray:
+            rng = numpy_rng("train-cls balanced order", seed, number, epoch)
+            return rng.permutation(self._classes[number])
+
+        self._order = order
+
+    def rows(self, step: int) -> np.ndarray:
+        """[batch] int64 row positions of a step, counted from 0."""
+        places = np.arange(step * self.batch, (step + 1) * self.batch)
+        turns, numbers = np.divmod(places, len(self._classes))
+        out = np.empty(self.batch, np.int64)
+        for place, (turn, number) in enumerate(zip(turns.tolist(), numbers.tolist())):
+            epoch, position = divmod(turn, len(self._classes[number]))
+            out[place] = self._order(number, epoch)[position]
+        return out
+
+
 class BothClasses:
     """Batches in which every label has a positive and a negative, as far as there is room.
 
@@ -128,14 +174,18 @@ class BothClasses:
     once.
 
     Args:
-        base: The plain batches.
+        base: The batches to change.
         values: [N, L] in {0, 1} of the training rows.
         mask: [N, L] bool.
         labels: L names, for the warning.
     """
 
     def __init__(
-        self, base: Batches, values: np.ndarray, mask: np.ndarray, labels: Sequence[str] = ()
+        self,
+        base: Batches | BalancedBatches,
+        values: np.ndarray,
+        mask: np.ndarray,
+        labels: Sequence[str] = (),
     ) -> None:
         self.base = base
         self.labels = tuple(labels) or tuple(f"label {k}" for k in range(values.shape[1]))

@@ -8,6 +8,12 @@ budget, so that every arm has the same number of optimizer steps. `pretrain-fine
 of them on synthetic images and the rest on real ones; `auc-margin` spends a share of what trains on
 the final images on cross-entropy and the rest on the AUC-margin loss.
 
+Two losses are for rare classes. Focal loss (Lin et al., ICCV 2017, eq. 4) multiplies the
+cross-entropy of a cell by (1 - p)^gamma, p being the probability of the truth, so that the many
+easy negatives add little. Logit adjustment (Menon et al., ICLR 2021, eq. 10) adds tau log(prior) to
+the logits in the loss alone: the network learns what is left to know beside the prior. With one
+sigmoid a label the prior is its log odds.
+
 AUC-margin trains for the area under the ROC curve as a min-max problem, by the loss F of Yuan et
 al. (ICCV 2021, eq. 3 with margin m), and updates of network, a, b and alpha by PESG (proximal epoch
 stochastic gradient; Guo et al., arXiv 2006.06889, algorithm 1). With h in [0, 1] the sigmoid of a
@@ -23,8 +29,9 @@ label moves it by p(1-p) alone, and a set of a few thousand images ends before a
 as much (benchmarks/auc_margin.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,7 +47,9 @@ PROXIMAL = 0.002  # 1 / gamma, the pull towards the mean of the epoch before
 CLIP = 1.0  # bound of a gradient's entries
 # Weight of the new gradient in its running mean; torch's momentum of 0.9 is another thing.
 NEW = 0.9
-CROSS_ENTROPY, AUC_MARGIN = "bce", "auc-margin"
+CROSS_ENTROPY, FOCAL, AUC_MARGIN = "bce", "focal", "auc-margin"
+#: Logits, values, mask [N, L] and a weight of each label (or None) -> a scalar.
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 
 
 def masked_bce(
@@ -101,6 +110,63 @@ def class_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """
     counts = (values * mask).sum(axis=0)
     return np.asarray(counts.sum() / (len(counts) * counts), np.float32)
+
+
+def focal(
+    logits: Tensor, values: Tensor, mask: Tensor, pos_weight: Tensor | None = None, *, gamma: float
+) -> Tensor:
+    """Focal loss of several labels, mean over the cells that count; 0 where none does.
+
+    Args:
+        logits: [N, L] float.
+        values: [N, L] float in {0, 1}; its value does not matter where the mask is False.
+        mask: [N, L] bool.
+        pos_weight: [L] factor on the loss of positives (what the paper's alpha does), or None.
+        gamma: 0 or more; 0 is cross-entropy.
+    """
+    targets = torch.where(mask, values, torch.zeros_like(values))
+    signed = torch.where(targets > 0.5, logits, -logits)  # log odds of the truth
+    cells = -F.logsigmoid(signed) * torch.sigmoid(-signed) ** gamma
+    if pos_weight is not None:
+        cells = torch.where(targets > 0.5, cells * pos_weight, cells)
+    return (cells * mask).sum() / mask.sum().clamp(min=1)
+
+
+def class_focal(
+    logits: Tensor, values: Tensor, mask: Tensor, weight: Tensor | None = None, *, gamma: float
+) -> Tensor:
+    """Focal loss of single-label rows: arguments as for `class_cross_entropy`, gamma as above."""
+    target = torch.where(mask, values, torch.zeros_like(values))
+    log_p = F.log_softmax(logits, dim=1)
+    if weight is not None:
+        target = target * weight
+    rows = -(target * log_p * (-torch.expm1(log_p)) ** gamma).sum(dim=1)
+    return rows.sum() / target.sum().clamp(min=1e-12)
+
+
+def loss_of(kind: str, name: str, gamma: float) -> Loss:
+    """The loss of a phase that is not AUC-margin's own; beside that one, cross-entropy.
+
+    Args:
+        kind: "multilabel" or "single".
+        name: `CROSS_ENTROPY`, `FOCAL` or `AUC_MARGIN`.
+        gamma: Of the focal loss.
+    """
+    single = kind == "single"
+    if name == FOCAL:
+        return partial(class_focal if single else focal, gamma=gamma)
+    return class_cross_entropy if single else masked_bce
+
+
+def log_prior(kind: str, shares: np.ndarray) -> np.ndarray:
+    """What a prior adds to the logits: log odds of labels, logs of classes: [L] float32.
+
+    Args:
+        kind: "multilabel" or "single".
+        shares: [L] of positives, within (0, 1).
+    """
+    others = 1.0 if kind == "single" else 1 - shares
+    return np.asarray(np.log(shares / others), np.float32)
 
 
 class AucMargin(nn.Module):
@@ -231,7 +297,7 @@ class Phase:
         name: For reports: "pretraining", "training", "AUC-margin".
         pool: Name of the pool of images.
         steps: Optimizer steps.
-        loss: "bce" or "auc-margin".
+        loss: "bce", "focal" or "auc-margin".
         lr: Peak learning rate.
         schedule: "cosine" or "constant"; AUC-margin has its own (a tenth after the first epoch).
     """
@@ -265,7 +331,7 @@ def plan_phases(
         steps: The budget.
         lr: Peak learning rate from scratch.
         schedule: "cosine" or "constant".
-        loss: "bce" or "auc-margin".
+        loss: "bce", "focal", or "auc-margin", which comes after "bce".
         pretrain_frac: Share of the steps on the pool "synthetic" first; 0 for none.
         finetune_lr: Peak learning rate after such a pretraining.
         auc_frac: Share of the remaining steps that AUC-margin gets, the last ones.
@@ -280,9 +346,10 @@ def plan_phases(
     if training < 1 or (pretrain_frac and pretraining < 1) or (loss == AUC_MARGIN and margin < 1):
         raise UsageError(f"{steps} steps are too few for the phases asked for", hint="more --steps")
     rate = finetune_lr if pretraining else lr
+    first = CROSS_ENTROPY if loss == AUC_MARGIN else loss
     stages = (
-        ("pretraining", "synthetic", pretraining, CROSS_ENTROPY, lr, schedule),
-        ("training", "train", training, CROSS_ENTROPY, rate, schedule),
+        ("pretraining", "synthetic", pretraining, first, lr, schedule),
+        ("training", "train", training, first, rate, schedule),
         ("AUC-margin", "train", margin, AUC_MARGIN, auc_lr, "constant"),
     )
     return [Phase(*stage) for stage in stages if stage[2]]

@@ -166,16 +166,23 @@ class Calibration:
         )
 
 
-def shares(values: np.ndarray, mask: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def shares(
+    values: np.ndarray,
+    mask: np.ndarray,
+    weights: np.ndarray | None = None,
+    frequency: np.ndarray | None = None,
+) -> np.ndarray:
     """Share of positives among the known cells of each label: [L] float64, NaN where none is.
 
     Args:
         values: [N, L] in {0, 1}.
         mask: [N, L] bool.
         weights: [L], how many times a positive counts in the loss.
+        frequency: [N], how often each row is seen relative to others.
     """
-    positive = (values * mask).sum(axis=0, dtype=np.float64)
-    negative = mask.sum(axis=0) - positive
+    often = np.ones((len(mask), 1)) if frequency is None else frequency[:, None]
+    positive = (values * mask * often).sum(axis=0, dtype=np.float64)
+    negative = (mask * often).sum(axis=0) - positive
     if weights is not None:
         positive = positive * weights
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -241,6 +248,13 @@ def smoothed_shares(kind: str, values: np.ndarray, mask: np.ndarray) -> np.ndarr
     counts = mask.any(axis=1).sum() if kind == "single" else mask.sum(axis=0)
     classes = values.shape[1] if kind == "single" else 2
     return np.asarray((positive + 0.5) / (counts + 0.5 * classes))
+
+
+def without_prior(kind: str, share: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Shares that are left when `prior` [L] is taken from log odds (logs, of classes): [L]."""
+    if kind == "single":
+        return softmax((np.log(_inside(share)) - prior)[np.newaxis])[0]
+    return sigmoid(_log_odds(share) - prior)
 
 
 def specific_threshold(truth: np.ndarray, probabilities: np.ndarray) -> float:

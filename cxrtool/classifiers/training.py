@@ -23,8 +23,14 @@ from torch import Tensor, nn
 
 from cxrtool.classifiers import losses
 from cxrtool.classifiers.architectures import ClassifierNet
-from cxrtool.classifiers.batches import Batches, BothClasses, Part, Pool
-from cxrtool.classifiers.prediction import BLOCK, in_blocks
+from cxrtool.classifiers.batches import BalancedBatches, Batches, BothClasses, Part, Pool
+from cxrtool.classifiers.prediction import (
+    BLOCK,
+    in_blocks,
+    shares,
+    smoothed_shares,
+    without_prior,
+)
 from cxrtool.core.errors import GateError
 from cxrtool.training.augment import augment
 from cxrtool.training.device import has_fast_bfloat16
@@ -53,6 +59,9 @@ class Settings:
         kind: "multilabel" or "single".
         precision: Of the network in a step: "float32", "bfloat16" (autocast; losses stay float32),
             or "auto" for bfloat16 on devices where it is faster.
+        sampling: "shuffled" (every row once an epoch) or "balanced" (every class equally often).
+        focal_gamma: Of phases with focal loss.
+        logit_adjust: How many times the log prior of the pool is added to the logits in the loss.
     """
 
     batch: int
@@ -62,6 +71,9 @@ class Settings:
     seed: int
     kind: str = "multilabel"
     precision: str = "auto"
+    sampling: str = "shuffled"
+    focal_gamma: float = 2.0
+    logit_adjust: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +134,6 @@ class ClassifierTrainer:
         kinds = {type(module).__name__ for module in network.modules()}
         self._random = bool(kinds & {"Dropout", "StochasticDepth"})
         self._loss_sum, self._loss_steps = torch.zeros((), device=self.device), 0
-        single = settings.kind == "single"
-        self._entropy = losses.class_cross_entropy if single else losses.masked_bce
         self._replay: tuple[torch.Size, Callable[[Tensor], Tensor] | None] | None = None
         self._enter(0)
 
@@ -169,15 +179,19 @@ class ClassifierTrainer:
         self._start = sum(phase.steps for phase in self.phases[:index])
         phase, pool = self.phase, self.pools[self.phase.pool]
         seed = self.settings.seed if index == 0 else seed_for(self.settings.seed, index)
-        order = Batches(len(pool), self.settings.batch, seed)
-        self._batches: Batches | BothClasses = order
+        s, cells = self.settings, (pool.values.cpu().numpy(), pool.mask.cpu().numpy())
+        order: Batches | BalancedBatches = Batches(len(pool), s.batch, seed)
+        if s.sampling == "balanced":
+            order = BalancedBatches(*cells, s.batch, seed)
+        self._batches: Batches | BalancedBatches | BothClasses = order
+        self._entropy = losses.loss_of(s.kind, phase.loss, s.focal_gamma)
+        prior = s.logit_adjust * losses.log_prior(s.kind, smoothed_shares(s.kind, *cells))
+        self._prior = torch.from_numpy(prior).to(self.device) if s.logit_adjust else None
         self.lr = phase.lr_at(0)
         parameters, decay = list(self.network.parameters()), self.settings.weight_decay
         self.optimizer: torch.optim.Optimizer | losses.Pesg
         if phase.loss == losses.AUC_MARGIN:
-            self._batches = BothClasses(
-                order, pool.values.cpu().numpy(), pool.mask.cpu().numpy(), self.network.labels
-            )
+            self._batches = BothClasses(order, *cells, self.network.labels)
             counts = pool.mask.sum(dim=0).clamp(min=1)
             loss = losses.AucMargin((pool.values * pool.mask).sum(dim=0) / counts).to(self.device)
             self.optimizer = losses.Pesg(parameters, loss, phase.lr, decay)
@@ -219,7 +233,8 @@ class ClassifierTrainer:
                 optimizer.end_epoch()
             optimizer.lr = self.lr = late_tenth(phase.lr, inside, phase.steps, self._epoch_steps)
         else:
-            loss, self.lr = self._entropy(logits, values, mask, self.weights), phase.lr_at(inside)
+            adjusted = logits if self._prior is None else logits + self._prior
+            loss, self.lr = self._entropy(adjusted, values, mask, self.weights), phase.lr_at(inside)
             for group in optimizer.param_groups:
                 group["lr"] = self.lr
         optimizer.zero_grad()
@@ -275,7 +290,35 @@ class ClassifierTrainer:
         """Logits [N, L] of a part and its mean loss, with the network as it is now."""
         logits = in_blocks(self.network.eval(), part.pixels, self.device, rows=part.rows)
         values, mask = torch.from_numpy(part.values), torch.from_numpy(part.mask)
-        return logits, float(self._entropy(torch.from_numpy(logits), values, mask))
+        adjusted = torch.from_numpy(logits)
+        if self._prior is not None:
+            adjusted = adjusted + self._prior.cpu()
+        return logits, float(self._entropy(adjusted, values, mask, None))
+
+    def seen_shares(self, index: int) -> np.ndarray | None:
+        """Share of positives that a phase's network speaks for; None if its loss knows none.
+
+        Args:
+            index: Number of the phase.
+
+        Returns:
+            [L] float64: shares of the pool as rows and weights let the loss see them, with the
+            prior taken out that logit adjustment put in.
+        """
+        phase, s = self.phases[index], self.settings
+        if phase.loss != losses.CROSS_ENTROPY:
+            return None
+        pool = self.pools[phase.pool]
+        values, mask = pool.values.cpu().numpy(), pool.mask.cpu().numpy()
+        frequency = None
+        if s.sampling == "balanced":
+            frequency = BalancedBatches(values, mask, s.batch, s.seed).frequency
+        weights = None if self.weights is None else self.weights.cpu().numpy()
+        seen = shares(values, mask, weights, frequency)
+        if not s.logit_adjust:
+            return seen
+        prior = s.logit_adjust * losses.log_prior(s.kind, smoothed_shares(s.kind, values, mask))
+        return without_prior(s.kind, seen, prior)
 
     def record(self, score: float, entry: dict[str, Any]) -> bool:
         """Take note of a validation; keep the weights if they are the phase's best so far.

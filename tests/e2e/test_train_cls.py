@@ -189,6 +189,15 @@ def test_contradictory_options(
     [
         ({"auc_frac": 0.5}, "--auc-frac applies only with --loss auc-margin"),
         ({"auc_lr": 0.1}, "--auc-lr applies only with --loss auc-margin"),
+        ({"focal_gamma": 1.0}, "--focal-gamma applies only with --loss focal"),
+        (
+            {"logit_adjust": 1.0, "sampling": "balanced"},
+            "--logit-adjust applies only with --sampling shuffled",
+        ),
+        (
+            {"logit_adjust": 1.0, "loss": "focal"},
+            "--logit-adjust applies only with --loss bce or auc-margin",
+        ),
         ({"pretrain_frac": 0.5}, "--pretrain-frac applies only with --arm pretrain-finetune"),
         ({"epochs": 0.0, "steps": None}, "--epochs 0 trains nothing"),
     ],
@@ -223,6 +232,10 @@ def test_options_have_effect(data: Path, tmp_path: Path) -> None:
         {"schedule": "constant"},
         {"weight_decay": 0.5},
         {"pos_weight": True},
+        {"loss": "focal"},
+        {"loss": "focal", "focal_gamma": 1.0},
+        {"sampling": "balanced"},
+        {"logit_adjust": 1.0},
         {"batch": 8},
         {"seed": 1},
         {"size": 16},

@@ -52,12 +52,12 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     judged, unjudged = learnable(labels, val.values, val.mask, where="the validation rows")
     inputs.announce(config, parts, val, labels, unlearned, unjudged)
 
-    fit, weights = training.make_trainer(config, parts, labels, size, device, data.info.kind, start)
+    fit = training.make_trainer(config, parts, labels, size, device, data.info.kind, start)
     loop.train(task.ClassifierTask(fit, val, judged, config.eval_every, start), run)
 
     real = read(data, rows["train"])
     training.finish_network(config, fit, real)
-    calibration = training.calibrate(fit, real, val, weights)
+    calibration = training.calibrate(fit, real, val)
     test = select_rows(data, config, split="test", allow_empty=True)
     judged_parts = {"val": (val, rows["val"]), "test": (read(data, test), test)}
     training.write_predictions(run, fit, calibration, judged_parts)

@@ -28,7 +28,7 @@ def load_inputs(config: Config, policy: LabelPolicy) -> tuple[Dataset, list[Data
     if data.info.kind == "single" and config.loss == "auc-margin":
         raise UsageError(
             "--loss auc-margin is for multi-label sets; this one has one class per image",
-            hint="use --loss bce, which is cross-entropy over the classes here",
+            hint="use --loss bce or focal, which are over the classes here",
         )
     synths = [load_dataset(path) for path in config.synth]
     for synth in synths:

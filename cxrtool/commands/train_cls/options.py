@@ -18,6 +18,8 @@ WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
 AUC_FRAC, AUC_LR = 0.5, 0.02
 PRETRAIN_FRAC = 0.5
+#: Options that help rare classes without a synthetic image; recipes hold them where they are used.
+FOR_RARE_CLASSES = ("sampling", "focal_gamma", "logit_adjust")
 # As in classifiers.architectures and classifiers.pretrained, which import torch.
 ARCHITECTURES = ("densenet121", "efficientnet_v2_s", "vgg16_bn", "small_cnn")
 WEIGHTS = (
@@ -26,6 +28,7 @@ WEIGHTS = (
 )  # fmt: skip
 fit_option = partial(option, panel="Training")
 margin_option = partial(option, panel="AUC-margin", only={"loss": ("auc-margin",)})
+rare_option = partial(option, panel="Rare classes")
 pretrain_option = partial(
     option, panel="Pretraining on synthetic images", only={"arm": ("pretrain-finetune",)}
 )
@@ -85,10 +88,26 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     )
     weight_decay: float = fit_option("Weight decay.", 1e-5, min=0)
     loss: str = fit_option(
-        "bce (cross-entropy over classes for single-label sets), or bce first and then"
-        " auc-margin; the better of the two is kept.",
+        "bce (cross-entropy over classes for single-label sets), focal (which lets easy images"
+        " count less), or bce first and then auc-margin; the better of the two is kept.",
         "bce",
-        choices=("bce", "auc-margin"),
+        choices=("bce", "focal", "auc-margin"),
+    )
+    focal_gamma: float = rare_option(
+        "How much less easy images count; 0 is bce.", 2.0, only={"loss": ("focal",)}, min=0
+    )
+    sampling: str = rare_option(
+        "Which images a step sees: shuffled (each once a pass), or balanced (each class equally"
+        " often; images of no label are one).",
+        "shuffled",
+        choices=("shuffled", "balanced"),
+    )
+    logit_adjust: float = rare_option(
+        "How many times the log prior of each class is added to its logit in the loss; 1 as"
+        " published, 0 for none.",
+        0.0,
+        only={"loss": ("bce", "auc-margin"), "sampling": ("shuffled",), "pos_weight": (False,)},
+        min=0,
     )
     auc_frac: float | None = margin_option(
         f"Share of the steps that auc-margin gets, the last ones. Default: {AUC_FRAC}.",

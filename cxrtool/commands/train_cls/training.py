@@ -10,14 +10,14 @@ import numpy as np
 
 from cxrtool.classifiers import architectures, losses, pretrained, task
 from cxrtool.classifiers.batches import Part, Pool
-from cxrtool.classifiers.prediction import Calibration, fit_calibration, shares, smoothed_shares
+from cxrtool.classifiers.prediction import Calibration, fit_calibration, smoothed_shares
 from cxrtool.classifiers.pretrained import Start
 from cxrtool.classifiers.training import ClassifierTrainer, Settings, reestimate_batchnorm
 from cxrtool.commands.train_cls.inputs import joined
-from cxrtool.commands.train_cls.options import Config
+from cxrtool.commands.train_cls.options import FOR_RARE_CLASSES, Config
 from cxrtool.core import console, runs
 from cxrtool.core.config import shared_values
-from cxrtool.core.config.records import result_options
+from cxrtool.core.config.records import default_options, result_options
 from cxrtool.pages.figures import learning_picture
 from cxrtool.stats.predictions import csv_text, prediction_rows
 
@@ -30,8 +30,8 @@ def make_trainer(
     device: Any,
     kind: str,
     start: Start | None,
-) -> tuple[ClassifierTrainer, np.ndarray | None]:
-    """A network and all that fits it, and the weights of the positives in its loss."""
+) -> ClassifierTrainer:
+    """A network and all that fits it."""
     two_sets = config.chosen_arm == "pretrain-finetune"
     final = [part for name, part in parts.items() if not (two_sets and name != "real")]
     pools = {"train": Pool(final, device)}
@@ -53,12 +53,17 @@ def make_trainer(
     network = architectures.build(config.arch, labels, size, config.seed, adapter)
     if start is not None:
         pretrained.apply(start, network, config.init_from or config.weights)
-    return ClassifierTrainer(network.to(device), pools, phases, settings, weights), weights
+    return ClassifierTrainer(network.to(device), pools, phases, settings, weights)
 
 
 def recipe_of(config: Config, fit: ClassifierTrainer) -> dict[str, Any]:
     """All that fixed the training: what `classifiers.task.describe` asks for."""
-    recipe = {**result_options(config), "arm": config.chosen_arm, "augment": config.augmentation}
+    options = result_options(config)
+    # Recipes of earlier versions lack them.
+    for name, usual in default_options(Config).items():
+        if name in FOR_RARE_CLASSES and options[name] == usual:
+            del options[name]
+    recipe = {**options, "arm": config.chosen_arm, "augment": config.augmentation}
     recipe |= {**config.phase_options, "precision": fit.precision}
     return recipe if config.epochs is not None else {**recipe, "steps": fit.steps}
 
@@ -76,20 +81,14 @@ def finish_network(config: Config, fit: ClassifierTrainer, real: Part) -> None:
         console.say(f"BatchNorm: {layers} layers re-estimated on {len(real):,} real images")
 
 
-def calibrate(
-    fit: ClassifierTrainer, real: Part, val: Part, weights: np.ndarray | None
-) -> Calibration:
+def calibrate(fit: ClassifierTrainer, real: Part, val: Part) -> Calibration:
     """Shift, temperature and thresholds, from the validation rows.
 
     `real` are the real training rows: what they say of the prevalence counts for labels without a
     positive in validation.
     """
     logits, _ = fit.predict(val)
-    phase = fit.phases[fit.chosen.phase]
-    trained_on = None
-    if phase.loss == "bce":
-        pool = fit.pools[phase.pool]
-        trained_on = shares(pool.values.cpu().numpy(), pool.mask.cpu().numpy(), weights)
+    trained_on = fit.seen_shares(fit.chosen.phase)
     kind = fit.settings.kind
     natural = smoothed_shares(kind, real.values, real.mask)
     return fit_calibration(kind, logits, val.values, val.mask, trained_on, natural)
