@@ -120,7 +120,7 @@ def measure(data_path: Path, seed: int, a: argparse.Namespace) -> None:
     judged = {n: learnable(labels, p.values, p.mask, where=n)[0] for n, p in held.items()}
 
     def fresh() -> ClassifierTrainer:
-        return make_trainer(config, parts, labels, size, device, data.info.kind, None)[0]
+        return make_trainer(config, parts, labels, size, device, data.info.kind, None)
 
     def show(how: str, fit: ClassifierTrainer, found: dict[str, Any]) -> None:
         assert fit.best is not None

@@ -18,6 +18,8 @@ complete -c cxr -n '__fish_seen_subcommand_from prepare' -l fit -x -a 'crop pad 
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l split-by -r -d 'How patients are split into train, val and test: official (the sources own split), shares such as 0.8,0.1,0.1, none, or a CSV file with the columns split and patient_id, study_id or image. Default: official where there is one, else 0.8,0.1,0.1.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l n -r -d 'Number of images to make. Default: 200.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l seed -r -d 'Seed of the split, and of phantoms.'
+complete -c cxr -n '__fish_seen_subcommand_from prepare' -l synthetic -r -d 'Name of the generator that made these images, where it is not of this program (a simulator, a diffusion model): a synthetic set for train-cls and evaluate images.'
+complete -c cxr -n '__fish_seen_subcommand_from prepare' -l plan -r -d 'Output of synthesize --plan-only that they were made for: the tables column slot says which row of its slots.csv, whose labels an image takes.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l reports -r -d 'Output of extract-reports, whose labels and texts are joined by study.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l skip-bad -l no-skip-bad -d 'Record bad rows in rejected.csv and go on, instead of stopping.'
 complete -c cxr -n '__fish_seen_subcommand_from prepare' -l explain -l no-explain -d 'Show what would be read, what would be left out and why, and the command to run; nothing is hashed, decoded or written.'

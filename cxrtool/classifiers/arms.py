@@ -79,7 +79,7 @@ def refuse_unjoinable(data: Dataset, synth: Dataset, policy: LabelPolicy) -> Non
                 file=synth.path,
                 hint="prepare the real images at the size of the generator, or generate at theirs",
             )
-    hint = "SYNTH is the output of `cxr synthesize` or `cxr edit`"
+    hint = "SYNTH is the output of `cxr synthesize`, `cxr edit` or `cxr prepare --synthetic`"
     refuse_rows(synth, synth.column("source") == "real", "a synthetic set holds a real row", hint)
     refuse_unfinished(synth)
     recorded = recorded_policy(synth)
@@ -148,7 +148,8 @@ def source_rows(synth: Dataset, data: Dataset, rows: np.ndarray) -> np.ndarray:
         raise InputError(
             f"took its labels from {origin}, from no real rows that could be repeated",
             file=synth.path,
-            hint="the duplicate arm needs a set that was planned on DATA: cxr synthesize DATA",
+            hint="the duplicate arm needs a set that was planned on DATA: cxr synthesize DATA, or"
+            " cxr prepare --synthetic NAME --plan PLAN",
         )
     if planned_on not in (None, data.info.digest):
         raise InputError(

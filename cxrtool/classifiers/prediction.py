@@ -253,7 +253,7 @@ def smoothed_shares(kind: str, values: np.ndarray, mask: np.ndarray) -> np.ndarr
 def without_prior(kind: str, share: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Shares that are left when `prior` [L] is taken from log odds (logs, of classes): [L]."""
     if kind == "single":
-        return softmax((np.log(_inside(share)) - prior)[np.newaxis])[0]
+        return softmax((np.log(_inside(share)) - prior)[np.newaxis]).ravel()
     return sigmoid(_log_odds(share) - prior)
 
 

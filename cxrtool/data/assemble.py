@@ -242,7 +242,7 @@ def tell(
     _tell_splits(source, info, are_blank(table, columns.STUDY), split_notes)
     _tell_conversions(run, images)
     copies = _tell_copies(table, source.labels, images)
-    if not info.patients:
+    if not info.patients and (table[columns.SOURCE] == "real").any():
         what = f"{info.unnamed:,} of {len(table):,} images have no patient id: for them"
         console.warn(
             (f"{what} " if info.unnamed else "without patient ids ")

@@ -13,7 +13,10 @@ from typing import Any
 PRIMARY = ("gan", "duplicate")
 #: What belongs to an arm and not to the regimen that arms are compared in.
 MADE_FROM = ("synth", "start")  # see joining.made_from
-ARM_OPTIONS = ("arm", "augment", "pretrain_frac", "finetune_lr", "synth")
+ARM_OPTIONS = (
+    "arm", "augment", "sampling", "focal_gamma", "logit_adjust", "pretrain_frac", "finetune_lr",
+    "synth",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

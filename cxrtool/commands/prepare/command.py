@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from cxrtool.commands.prepare import explanation
+from cxrtool.commands.prepare import explanation, foreign
 from cxrtool.commands.prepare.options import Config, modalities, words
 from cxrtool.core import console
 from cxrtool.core.config import shared_values
@@ -33,6 +33,7 @@ from cxrtool.data import (
 from cxrtool.data.columns import image_name
 from cxrtool.data.source_checks import Checker, check_source, rename_labels
 from cxrtool.data.sources.base import SourceOptions, SourceTable, read_source
+from cxrtool.data.sources.table import NO_LABELS, UNLABELED
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
@@ -54,15 +55,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             "no image is left: all rows are bad", hint=checker.rejected[0].error.reason
         )
     table = assemble.manifest_table(source, rows, images, secret)
-    split = splits.split_rows(
-        table,
-        config.split_by,
-        official=source.official_split,
-        seed=config.seed,
-        namespace=source.namespace,
-        # Nothing is trained on labels alone: their counts stay those of the source.
-        carve=not config.labels_only,
-    )
+    split = _split(config, source, table)
     table = assemble.finish_table(table, source, split.values)
     notes |= assemble.tell_contradictions(table, source.labels)
 
@@ -84,6 +77,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         )
     digest = writer.finish(table, info)
     (run.dir / ingest.JOURNAL).unlink(missing_ok=True)
+    if config.synthetic is not None:
+        foreign.write_history(run, config.synthetic, config.plan)
     told = assemble.tell(
         run, source, table, images, info, split_notes=split.notes, rejected=checker.rejected
     )
@@ -129,7 +124,8 @@ def _read_source(
     """Read, check, rename; ``headers`` and ``sample`` as in `SourceOptions`."""
     read = {
         "columns": config.named_columns(),
-        "label_columns": words(config.label_columns),
+        # The labels of planned images are those of the plan's rows.
+        "label_columns": words(config.label_columns) if config.plan is None else (NO_LABELS,),
         "modality": modalities(config),
         "exclude": words(config.exclude),
         "id_key": secret,
@@ -139,6 +135,10 @@ def _read_source(
     options = SourceOptions(**shared_values(SourceOptions, config) | read)
     source = read_source(config.format, config.source, options)
     assemble.tell_columns(source.notes.get(label_columns.NOTE, {}))
+    if config.plan is not None:
+        source = dataclasses.replace(
+            source, cautions=[c for c in source.cautions if c != UNLABELED]
+        )
     assemble.tell_remarks(source)
     checker = Checker(source, skip_bad=config.skip_bad)
     source = check_source(
@@ -149,8 +149,31 @@ def _read_source(
         rows=config.rows,
     )
     assemble.tell_checked(source)
+    source = _renamed(config, source)
+    if config.synthetic is not None:
+        source = foreign.declared(source, checker, config.synthetic, config.plan)
+    return source, checker
+
+
+def _split(config: Config, source: SourceTable, table: Any) -> splits.Split:
+    """Which rows are for training, which choose and which judge."""
+    if config.synthetic is not None:
+        return foreign.in_train(len(table))
+    return splits.split_rows(
+        table,
+        config.split_by,
+        official=source.official_split,
+        seed=config.seed,
+        namespace=source.namespace,
+        # Nothing is trained on labels alone: their counts stay those of the source.
+        carve=not config.labels_only,
+    )
+
+
+def _renamed(config: Config, source: SourceTable) -> SourceTable:
+    """The source with labels by the names that are wanted."""
     if config.map_labels == "none":
-        return source, checker
+        return source
     if config.format != "chexpert":
         source = rename_labels(source, maps.builtin(config.format))
     if config.map_labels is not None:
@@ -161,7 +184,7 @@ def _read_source(
                 hint="the labels are " + ", ".join(source.labels),
             )
         source = rename_labels(source, names)
-    return source, checker
+    return source
 
 
 def _stock(

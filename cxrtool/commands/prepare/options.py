@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from cxrtool.core import console
-from cxrtool.core.config import GIVEN, AnyBut, argument, option, running_option
+from cxrtool.core.config import ABSENT, GIVEN, AnyBut, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import is_format_namespace
 from cxrtool.data.options import ROW_RULES
@@ -80,6 +80,18 @@ class Config:
         "Number of images to make. Default: 200.", only={"format": ("phantom",)}, min=1
     )
     seed: int = option("Seed of the split, and of phantoms.", 0, min=0)
+    synthetic: str | None = option(
+        "Name of the generator that made these images, where it is not of this program (a"
+        " simulator, a diffusion model): a synthetic set for train-cls and evaluate images.",
+        only={"reports": ABSENT, "split_by": ABSENT, "labels_only": (False,)},
+        metavar="NAME",
+    )
+    plan: Path | None = option(
+        "Output of synthesize --plan-only that they were made for: the table's column slot says"
+        " which row of its slots.csv, whose labels an image takes.",
+        only={"synthetic": GIVEN, "format": ("table",)},
+        role="plan",
+    )
     reports: Path | None = option(
         "Output of extract-reports, whose labels and texts are joined by study.",
         metavar="EXTRACTED",
@@ -232,7 +244,12 @@ class Config:
                 f"--format phantom reads nothing, but was given {self.source}",
                 hint="leave the source out: cxr prepare --format phantom --n 500 -o OUT",
             )
-        self.named_columns()
+        named = "--column class" if "class" in self.named_columns() else ""
+        named = "--label-columns" if self.label_columns else named
+        if named and self.plan is not None:
+            raise UsageError(f"{named}: with --plan the labels are those of the plan's rows")
+        if self.synthetic is not None and not self.synthetic.strip():
+            raise UsageError("--synthetic: the generator needs a name")
         if self.namespace is not None and is_format_namespace(self.namespace):
             raise UsageError(
                 f"--namespace {self.namespace} names a format, not whose patients these are",

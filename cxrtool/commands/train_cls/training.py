@@ -59,10 +59,14 @@ def make_trainer(
 def recipe_of(config: Config, fit: ClassifierTrainer) -> dict[str, Any]:
     """All that fixed the training: what `classifiers.task.describe` asks for."""
     options = result_options(config)
-    # Recipes of earlier versions lack them.
+    # Recipes of earlier versions lack them. Focal loss is cross-entropy with a factor: its gamma
+    # tells the arm, and the regimen is that of the arms beside it.
+    focal = config.loss == losses.FOCAL
     for name, usual in default_options(Config).items():
-        if name in FOR_RARE_CLASSES and options[name] == usual:
+        if name in FOR_RARE_CLASSES and options[name] == usual and not (focal and "focal" in name):
             del options[name]
+    if focal:
+        options["loss"] = losses.CROSS_ENTROPY
     recipe = {**options, "arm": config.chosen_arm, "augment": config.augmentation}
     recipe |= {**config.phase_options, "precision": fit.precision}
     return recipe if config.epochs is not None else {**recipe, "steps": fit.steps}

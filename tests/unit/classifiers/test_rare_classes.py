@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,7 +138,7 @@ def hearts() -> tuple[Part, Part]:
         pixels = np.stack(images)
         return Part(pixels, np.arange(len(pixels)), values, np.ones_like(values, bool))
 
-    return part(range(96), 1 / 12), part(range(200, 240), 0.5)
+    return part(range(60), 1 / 12), part(range(200, 230), 0.5)
 
 
 def test_rare_phantoms_are_called_more_often_and_calibration_takes_it_back() -> None:
@@ -144,7 +146,7 @@ def test_rare_phantoms_are_called_more_often_and_calibration_takes_it_back() -> 
     train, test = hearts()
     natural = smoothed_shares("multilabel", train.values, train.mask)
     sensitivity, probability = {}, {}
-    ways = {
+    ways: dict[str, tuple[str, dict[str, Any]]] = {
         "plain": ("bce", {}),
         "balanced": ("bce", {"sampling": "balanced"}),
         "adjusted": ("bce", {"logit_adjust": 1.0}),
@@ -154,9 +156,9 @@ def test_rare_phantoms_are_called_more_often_and_calibration_takes_it_back() -> 
         settings = replace(SETTINGS, augmentation="none", precision="float32", **changes)
         network = build("small_cnn", ("Cardiomegaly",), 16, 0)
         pools = {"train": Pool([train], torch.device("cpu"))}
-        steps = [phase(steps=50, loss=loss, lr=3e-3)]
+        steps = [phase(steps=40, loss=loss, lr=3e-3)]
         fit = ClassifierTrainer(network, pools, steps, settings)
-        for _ in range(50):
+        for _ in range(40):
             fit.step()
         logits, _ = fit.predict(test)
         ill = test.values[:, 0] == 1
@@ -169,7 +171,7 @@ def test_rare_phantoms_are_called_more_often_and_calibration_takes_it_back() -> 
         probability[name] = float(found.probabilities(logits).mean())
         assert (seen is None) == (loss == "focal")
         if seen is not None:
-            assert seen[0] == pytest.approx(1 / 12 if name == "plain" else 0.5, abs=0.02)
+            assert seen[0] == pytest.approx(1 / 12 if name == "plain" else 0.5, abs=0.03)
     assert sensitivity["balanced"] > sensitivity["plain"]
     assert sensitivity["adjusted"] > sensitivity["plain"]
     assert list(probability.values()) == pytest.approx([1 / 12] * 4, abs=0.03)
@@ -179,20 +181,20 @@ def test_rare_phantoms_are_called_more_often_and_calibration_takes_it_back() -> 
     ("loss", "changes"),
     [("focal", {}), ("bce", {"sampling": "balanced"}), ("bce", {"logit_adjust": 1.0})],
 )
-def test_they_resume_to_the_same_bits(loss: str, changes: dict[str, float | str]) -> None:
+def test_they_resume_to_the_same_bits(loss: str, changes: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     train, _ = hearts()
 
     def start() -> ClassifierTrainer:
         network = build("small_cnn", ("Cardiomegaly",), 16, 0)
-        settings = replace(SETTINGS, **changes)  # type: ignore[arg-type]
+        settings = replace(SETTINGS, **changes)
         pools = {"train": Pool([train], torch.device("cpu"))}
         return ClassifierTrainer(network, pools, [phase(loss=loss)], settings)
 
     whole, resumed = start(), start()
     for _ in range(4):
         whole.step()
-    resumed.load_state_dict(whole.state_dict())
+    resumed.load_state_dict(deepcopy(whole.state_dict()))
     for fit in (whole, resumed):
         for _ in range(4):
             fit.step()
