@@ -180,7 +180,11 @@ class SingleLabels:
 
 
 def reduce_labels(
-    everything: np.ndarray, names: tuple[str, ...], columns: tuple[int, ...], rule: str, where: str
+    everything: np.ndarray,
+    names: tuple[str, ...],
+    columns: tuple[int, ...],
+    rule: str,
+    where: str | None,
 ) -> SingleLabels:
     """Give every row that stays one label.
 
@@ -189,7 +193,7 @@ def reduce_labels(
         names: The L conditioning labels.
         columns: Their columns.
         rule: Of `RULES`.
-        where: The data set, for messages.
+        where: The data set, for messages; None where a class may be without rows.
 
     Raises:
         InputError: no row stays of a class.
@@ -210,7 +214,7 @@ def reduce_labels(
     if len(columns):
         values[np.arange(len(rows)), rarity.argmin(axis=1)] = 1
     empty = np.flatnonzero(values.sum(axis=0) == 0)
-    if len(empty):
+    if len(empty) and where is not None:
         lacking = ", ".join(repr(names[k]) for k in empty)
         what = f"--single-label {rule} leaves no row of {lacking}"
         hint = "choose other --labels or another rule: " + ", ".join(RULES)

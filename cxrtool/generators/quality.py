@@ -53,13 +53,14 @@ class Quality:
     """Measures generators on fixed latents and labels.
 
     Args:
-        feed: The training rows.
+        feed: The real images, with labels: the training rows, or others.
         extract: Images `[N, 1, H, W]` in [-1, 1], on the feed's device, to features `[N, D]`.
         compare: Features `[N, D]` of generated and of real images to named numbers, among them
             `fd`, of which less is better.
         seed: Of latents, labels and the choice of real images.
         most: Images on a side, at most.
         space: What the features are called.
+        on: Which images the rows are.
     """
 
     # A distance over 2,000 images is itself uncertain, and of several networks about as good the
@@ -74,10 +75,11 @@ class Quality:
         seed: int,
         most: int = MOST,
         space: str = "features",
+        on: str = "training images",
     ) -> None:
         self._feed, self._extract, self._compare, self._seed = feed, extract, compare, seed
         self.n = min(most, len(feed))
-        self.on = f"training images, and as many generated ones, in {space}"
+        self.on = f"{on}, and as many generated ones, in {space}"
         rng = torch_generator("quality labels", seed, device=feed.device)
         # As frequent as they are, whatever a training shows: so are those of the real images.
         self._y, _ = feed.fake_labels(Draws(rng, self.n), natural=True)
@@ -99,6 +101,15 @@ class Quality:
         if np.isfinite(share).any():
             measures["spread"] = float(np.nanmin(share))
         return measures
+
+    @torch.no_grad()
+    def measure_reals(self, feed: Feed) -> dict[str, float]:
+        """Distances of other real images, in the place of generated ones: a measure for those."""
+        order = torch.randperm(len(feed), generator=torch_generator("quality others", self._seed))
+        rows = order[: self.n].to(feed.device)
+        parts = [to_float(feed.pixels[part]) for part in rows.split(_CHUNK)]
+        features, _ = self._described(parts, feed.values[rows])
+        return self._compare(features, self._reals[0])
 
     @cached_property
     def _reals(self) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from cxrtool import cli
 from cxrtool import generators as gans
 from cxrtool.commands.edit import tools as edit_tools
 from cxrtool.commands.synthesize.panel import predicted_class
+from cxrtool.commands.train_gan import network
 from cxrtool.commands.train_gan.options import ARCHS as ARCH_OPTION
 from cxrtool.core import config as configs
 from cxrtool.core import console
@@ -69,6 +70,39 @@ def outputs(out: Path) -> dict[str, str]:
 def single(make_dataset: MakeDataset) -> Path:
     """A single-label set of three classes: Right, Left, Large."""
     return make_dataset(n=80, single=True)
+
+
+@pytest.mark.parametrize(
+    ("arch", "single", "options", "counts"),
+    [
+        ("stylegan2", False, {}, lambda t: t >= 0),
+        ("stylegan2", True, {"labels": "Large,Left"}, lambda t: t[:, :2].sum(axis=1) == 1),
+        ("dcgan", True, {"labels": "none"}, lambda t: t >= 0),
+        ("bagan", False, {"single_label": "exactly-one"}, lambda t: t.sum(axis=1) == 1),
+        ("opengan", True, {"hold_out": "Large"}, lambda t: t[:, 0] == 0),
+    ],
+)
+def test_the_card_tells_the_distance_to_test_images_of_what_was_trained(
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arch: str,
+    single: bool,
+    options: dict[str, Any],
+    counts: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    monkeypatch.setattr(network, "QUALITY_LEAST", 4)
+    data = make_dataset(n=120, single=single)
+    table = pd.read_csv(data / "manifest.csv")
+    test = table.loc[table["split"] == "test", ["Large", "Left", "Right" if single else "Never"]]
+    n = int(counts(test.to_numpy()).reshape(len(test), -1).all(axis=1).sum())
+    summary = train(data, tmp_path / "gan", arch, kimg=0.048, **options).result["summary"]["test"]
+    assert (summary["n"], 4 <= n < 40) == (n, True)
+    assert summary["on"].startswith("test images, and as many generated ones, in ")
+    assert 0 < summary["real_fd"] < summary["fd"]
+    card = (tmp_path / "gan" / "model_card.md").read_text("utf-8")
+    told = f"{summary['fd']:.3g} (real training images: {summary['real_fd']:.3g}), n = {n} test"
+    assert f"Fréchet distance, to publish: {told} images, and as many" in card
 
 
 @pytest.mark.parametrize("arch", NEW)

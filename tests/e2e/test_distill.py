@@ -11,6 +11,7 @@ import torch
 
 from cxrtool import cli
 from cxrtool import generators as gans
+from cxrtool.commands.evaluate.images import measures
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
 from cxrtool.core.runs.execution import execute
@@ -84,7 +85,9 @@ def test_from_distillation_to_replayed_images(data: Path, teacher: Path, tmp_pat
         assert "that it was distilled from" in str(caught.value.hint)
 
 
-def test_a_student_teaches_one_of_fewer_calls(data: Path, teacher: Path, tmp_path: Path) -> None:
+def test_a_student_teaches_one_of_fewer_calls(
+    data: Path, teacher: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     two, one = tmp_path / "two", tmp_path / "one"
     distill(data, two, teacher, calls="2", guidance=2.0, kimg=0.016)
     distill(data, one, two, calls="1", kimg=0.016)
@@ -99,6 +102,10 @@ def test_a_student_teaches_one_of_fewer_calls(data: Path, teacher: Path, tmp_pat
     with pytest.raises(InputError, match="distilled to one call") as caught:
         start("evaluate-privacy", tmp_path / "attack", gan=one, data=data, held_out=data)
     assert "by its teacher" in str(caught.value.hint)
+    synth = start("synthesize", tmp_path / "synth", data=data, gan=one, counts="Left=4").folder
+    monkeypatch.setattr(measures, "feature_spaces", pytest.fail)  # refused before that
+    with pytest.raises(InputError, match="distilled to one call"):
+        start("evaluate-images", tmp_path / "page", synth=synth, real=data, gan=one)
     shared = share(two, tmp_path / "shared")
     distill(data, tmp_path / "again", shared, calls="1", kimg=0.016)
     assert gans.load_judge(two).times == (0.5,)

@@ -180,7 +180,7 @@ def test_what_is_published_is_of_patients_that_no_choice_touched(
     assert test["held_out_loss"] != summary["best"]["held_out_loss"]
     card = (tmp_path / "gan/model_card.md").read_text()
     assert "n = 60 validation images, which chose the network." in card
-    assert f"to publish: {test['held_out_loss']:.3g}, n = 60 test images, which neither" in card
+    assert f"to publish: {test['held_out_loss']:.3g}, n = 60 test images; the test" in card
     # Test images change nothing else: neither the network nor what it says that it has seen.
     last = train(data, tmp_path / "last", kimg=0.016, checkpoint="last").result["summary"]
     assert last["test"] == test
@@ -195,7 +195,11 @@ def test_what_is_published_is_of_patients_that_no_choice_touched(
         assert len(told) == (split == "val")
 
 
-def test_sampling_belongs_to_flows(data: Path, tmp_path: Path) -> None:
+def test_sampling_belongs_to_flows_and_a_refusal_shows_no_plan(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(console, "table", lambda title, *_: shown.append(title))
     train(data, tmp_path / "gan", arch="dcgan", kimg=0.016)
     plan = {"data": data, "gan": tmp_path / "gan", "counts": "Left=2"}
     with pytest.raises(UsageError, match="--steps belongs to generators of --arch flow"):
@@ -203,6 +207,10 @@ def test_sampling_belongs_to_flows(data: Path, tmp_path: Path) -> None:
     for text in ("0.5", "0.7:0.2", "-1:2", "a:b"):
         with pytest.raises(UsageError, match="--guidance-interval"):
             start("synthesize", tmp_path / "a", guidance=2.0, guidance_interval=text, **plan)
+    assert shown == []
+    start("synthesize", tmp_path / "numbers", plan_only=True, **plan)
+    start("synthesize", tmp_path / "images", **plan)
+    assert len(shown) == 2
 
 
 @pytest.mark.parametrize("arch", ["flow", "stylegan2"])

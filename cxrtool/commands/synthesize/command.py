@@ -9,7 +9,7 @@ tries as the filters ask for.
 from typing import Any
 
 from cxrtool.commands.synthesize.options import Config
-from cxrtool.commands.synthesize.plan import plan_from
+from cxrtool.commands.synthesize.plan import Planned, plan_from, show
 from cxrtool.core.errors import UsageError
 from cxrtool.core.runs import Run
 from cxrtool.synthesis.record import write_slots
@@ -23,17 +23,28 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             hint="--plan-only and --dry-run make no images and need no generator",
         )
     planned = plan_from(config)
-    write_slots(run, planned.plan, planned.table.rows[planned.plan.source_rows])
-    run.write_json("plan.json", planned.record)
     if config.plan_only:
+        show(planned)
+        write_plan(run, planned)
         run.json_file = "plan.json"
         return planned.record
     # With torch, which a plan alone does not need.
-    from cxrtool.commands.synthesize.job import fill_slots
+    from cxrtool.commands.synthesize.job import fill_slots, job_of
 
-    return {**planned.record, **fill_slots(config, run, planned)}
+    job, seen = job_of(config, planned)  # refuses what cannot be made, before a plan is shown
+    show(planned)
+    write_plan(run, planned)
+    return {**planned.record, **fill_slots(config, run, job, seen)}
+
+
+def write_plan(run: Run, planned: Planned) -> None:
+    """``slots.csv`` and ``plan.json``."""
+    write_slots(run, planned.plan, planned.table.rows[planned.plan.source_rows])
+    run.write_json("plan.json", planned.record)
 
 
 def plan(config: Config) -> dict[str, Any]:
     """For ``--dry-run``: the plan, of which nothing is written."""
-    return plan_from(config).record
+    planned = plan_from(config)
+    show(planned)
+    return planned.record

@@ -146,9 +146,8 @@ def edits_of(config: Config, plan: planner.Plan, card: generators.GeneratorCard)
     return Edits(tuple(directions), tuple(ways), config.edit_strength, of_slot)
 
 
-def fill_slots(config: Config, run: runs.Run, planned: Planned) -> dict[str, Any]:
+def fill_slots(config: Config, run: runs.Run, job: Job, seen: Seen) -> dict[str, Any]:
     """Make the image of every slot (of one shard), and the pictures to look at."""
-    job, seen = job_of(config, planned)
     index, total = shards.parse_shard(config.shard or "1/1")
     slots = slots_of(job.plan, job.block, index - 1, total)
     accounts, writer = job.accounts(), DatasetWriter(run, job.info)

@@ -1,7 +1,7 @@
 """From the options of ``cxr synthesize`` to its plan, shown and written down.
 
 In: the options, the real set or a table of label vectors, the generator's description where there
-is one. Out: the plan, its table on stderr, ``plan.json`` and ``slots.csv``. Neither a network nor
+is one. Out: the plan, its table on stderr, the content of ``plan.json``. Neither a network nor
 an image is opened.
 """
 
@@ -35,7 +35,7 @@ class Planned(NamedTuple):
 
 
 def plan_from(config: Config) -> Planned:
-    """Count the selected real rows, or label vectors, plan, and show the plan."""
+    """Count the selected real rows, or label vectors, and plan."""
     card = None if config.gan is None else generators.GeneratorCard.open(config.gan)
     if config.data is not None:
         policy = generators.choose_policy(config.uncertain, config.blank, card)
@@ -76,12 +76,12 @@ def plan_from(config: Config) -> Planned:
     if card is not None:
         card.require_labels(request.labels)
         card.require_one_label(table.possible(plan.source_rows), table.labels, rows)
-    show(plan, written)
     return Planned(dataset, card, table, plan, written, origin)
 
 
-def show(plan: planner.Plan, written: dict[str, Any]) -> None:
+def show(planned: Planned) -> None:
     """The plan as a table on stderr, and what a reader might miss in it."""
+    plan, written = planned.plan, planned.record
     for name in plan.request.unavailable:
         console.warn(f"{name!r} is below the share but no row has it: it cannot be a target")
     console.table(record.title(written), record.COLUMNS, record.table_rows(written))

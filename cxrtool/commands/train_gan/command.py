@@ -75,7 +75,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     after = None if start is None else network.compare(trainer, run, quality, start)
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
-    unseen, sentences = network.published(trainer, task, feed, **taught)
+    unseen, sentences = network.published(trainer, task, run, feed, **taught)
     sentences = [*network.told_by(trainer, judge), *sentences]
     vectors = network.save(trainer, task, run, sentences)
     top, name = trainer.best, "" if quality is None else quality.name

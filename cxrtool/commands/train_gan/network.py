@@ -22,9 +22,9 @@ from cxrtool.core.fingerprints import read_json
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.keys import SEEN, Seen, unknown_history
 from cxrtool.data.label_vectors import LabelVectors, common_rows
-from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.options import SelectionOptions
-from cxrtool.data.select import patient_groups, select_rows
+from cxrtool.data.select import patient_groups
 from cxrtool.fidelity.distances import frechet_distance, kernel_distance
 from cxrtool.fidelity.features import RandomFeatures
 from cxrtool.generators.base import GeneratorTrainer
@@ -33,7 +33,7 @@ from cxrtool.generators.flow.distillation import TeacherDistance
 from cxrtool.generators.flow.finished import FlowGenerator
 from cxrtool.generators.flow.trainer import MEASURED, FlowTrainer, HeldOutLoss
 from cxrtool.generators.flow.trainer import init_from as flow_from
-from cxrtool.generators.quality import Measure, Quality
+from cxrtool.generators.quality import MOST, Measure, Quality
 from cxrtool.generators.stylegan2.trainer import StyleGan2Trainer
 from cxrtool.generators.stylegan2.transfer import freeze, init_from
 from cxrtool.generators.task import (
@@ -183,6 +183,24 @@ def measure(
         return held_out_loss(task, feed) if wanted else None
     if len(feed) < QUALITY_LEAST or not (best or task.config.init_from is not None):
         return None
+    quality = distance(run, feed, task, "training images")
+    if best:
+        console.say(f"the best of all snapshots is kept, judged on {quality.n:,} {quality.on}")
+    return quality
+
+
+def distance(run: runs.Run, feed: Feed, task: Task, on: str) -> Quality:
+    """Distances to real images, in the space asked for.
+
+    Args:
+        run: With the input `features`, if there is one.
+        feed: The real images.
+        task: Size of the generator's images; seed of latents and the choice of real images.
+        on: Which images the feed holds.
+
+    Raises:
+        InputError: the classifier for `--features` reads another image size.
+    """
     size, seed = task.choices.arch.size, task.config.seed
     extract: Any = RandomFeatures().to(feed.device).eval()
     space = extract.name
@@ -200,10 +218,30 @@ def measure(
         kid = kernel_distance(fakes, reals, rng.numpy_rng("kid", seed), subsets=20, subset_size=500)
         return {"fd": frechet_distance(fakes, reals), "kid": kid.mean}
 
-    quality = Quality(feed, extract, compare, seed, space=space)
-    if best:
-        console.say(f"the best of all snapshots is kept, judged on {quality.n:,} images: {space}")
-    return quality
+    return Quality(feed, extract, compare, seed, space=space, on=on)
+
+
+def held_out_feed(
+    task: Task, part: str, training: Feed, most: int | None, least: int
+) -> Feed | None:
+    """Images of a split whom no network was trained on; None where they are too few.
+
+    Args:
+        task: What is trained.
+        part: "val", by which a flow is chosen, or "test", which no choice touches.
+        training: The training images.
+        most: How many at most, at random; None for all.
+        least: How few are too few otherwise.
+    """
+    rows, values, mask = task.held_out_rows(part)
+    if most is not None:
+        order = rng.numpy_rng("held-out rows", task.config.seed).permutation(len(rows))
+        some = np.sort(order[:most])
+        rows, values, mask = rows[some], values[some], mask[some]
+    if len(rows) < least:
+        return None
+    images = resized(pixels(task.dataset, rows), task.choices.arch.size)
+    return Feed(images, values, mask, task.config.seed, training.device)
 
 
 def held_out(
@@ -213,27 +251,19 @@ def held_out(
 
     Args:
         task: What is trained.
-        part: "val", by which the network is chosen, or "test", which no choice touches.
+        part: See `held_out_feed`.
         training: The training images.
         teacher: Of a student, which is measured against its images and takes labels alone.
     """
-    dataset, word = task.dataset, {"val": "validation", "test": "test"}[part]
-    rows = select_rows(dataset, task.config, part, allow_empty=True)
-    rows = np.setdiff1d(rows, task.rows)  # of --split all nobody is left
-    if part == "test":
-        order = rng.numpy_rng("held-out rows", task.config.seed).permutation(len(rows))
-        rows = np.sort(rows[order[:MEASURED]])
-    if len(rows) < (1 if teacher else QUALITY_LEAST):
+    word, most = {"val": ("validation", None), "test": ("test", MEASURED)}[part]
+    feed = held_out_feed(task, part, training, most, 1 if teacher else QUALITY_LEAST)
+    if feed is None:
         return None
-    values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(task.config))
-    columns, seed = list(task.conditioning.columns), task.config.seed
-    images = resized(pixels(dataset, rows), task.choices.arch.size)
-    feed = Feed(images, values[:, columns], mask[:, columns], seed, training.device)
     if teacher is None:
-        return HeldOutLoss(feed, seed, on=f"{word} images")
+        return HeldOutLoss(feed, task.config.seed, on=f"{word} images")
     assert task.teacher is not None
     how = task.teacher.distillation.sampling
-    return TeacherDistance(feed, teacher, how, seed, f"the {word} split")
+    return TeacherDistance(feed, teacher, how, task.config.seed, f"the {word} split")
 
 
 def held_out_loss(task: Task, training: Feed) -> Measure | None:
@@ -266,16 +296,29 @@ def teacher_distance(task: Task, training: Feed, teacher: FlowGenerator) -> Meas
 
 
 def published(
-    trainer: GeneratorTrainer, task: Task, training: Feed, teacher: FlowGenerator | None = None
+    trainer: GeneratorTrainer,
+    task: Task,
+    run: runs.Run,
+    training: Feed,
+    teacher: FlowGenerator | None = None,
 ) -> tuple[dict[str, Any] | None, list[str]]:
-    """What is told of the finished flow by test patients, whom no choice has touched.
+    """What is told of the finished network by test patients, whom no choice has touched.
+
+    Of a flow its loss, or its distance to its teacher's images; of the others the distance to test
+    images, beside that of real training images.
 
     Returns:
         For the summary, None where nobody is left; in sentences, which are said.
     """
-    if not task.arch.loss_tells:
-        return None, []
-    measure = held_out(task, "test", training, teacher)
+    measure: Measure | None = None
+    beside = ""
+    more: dict[str, float] = {}
+    if task.arch.loss_tells:
+        measure = held_out(task, "test", training, teacher)
+    elif (feed := held_out_feed(task, "test", training, MOST, QUALITY_LEAST)) is not None:
+        measure = quality = distance(run, feed, task, "test images")
+        more = {"real_fd": quality.measure_reals(training)["fd"]}
+        beside = f" (real training images: {more['real_fd']:.3g})"
     if measure is None:
         return None, [
             "No number to publish: there are too few test images that neither the training nor the"
@@ -283,12 +326,12 @@ def published(
         ]
     value = measure.measure(trainer)[measure.name]
     sentence = (
-        f"{measure.told[:1].upper()}{measure.told[1:]}, to publish: {value:.3g}, n ="
-        f" {measure.n:,} {measure.on}, which neither the training nor the choice of the network"
-        " has seen."
+        f"{measure.told[:1].upper()}{measure.told[1:]}, to publish: {value:.3g}{beside}, n ="
+        f" {measure.n:,} {measure.on}; the test split had no part in training, nor in the choice of"
+        " the network."
     )
     console.say(sentence)
-    return {measure.name: value, "n": measure.n, "on": measure.on}, [sentence]
+    return {measure.name: value, **more, "n": measure.n, "on": measure.on}, [sentence]
 
 
 def save(

@@ -66,6 +66,34 @@ class Task:
         """Whether an image has exactly one of the labels."""
         return self.arch.single or self.dataset.info.kind == "single"
 
+    def held_out_rows(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Rows of a split that no training row is among, with labels as the training has them.
+
+        Where classes exclude each other, rows of a class that the network is not trained on stay
+        out.
+
+        Returns:
+            `[M]` positions, `[M, L]` values, `[M, L]` bool mask.
+        """
+        dataset, conditioning = self.dataset, self.conditioning
+        rows = select_rows(dataset, self.config, part, allow_empty=True)
+        rows = np.setdiff1d(rows, self.rows)  # of --split all nobody is left
+        values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(self.config))
+        columns = list(conditioning.columns)
+        if self.singles is not None:
+            single = conditions.reduce_labels(
+                values * mask, conditioning.labels, conditioning.columns, self.singles.rule, None
+            )
+            new = ~held_out(self.config, conditioning.labels, single.values)
+            values = single.values[new]
+            return rows[single.rows][new], values, np.ones_like(values, dtype=bool)
+        values, mask = values[:, columns], mask[:, columns]
+        some = "not asked for" in conditioning.left_out.values() and len(columns) > 1
+        if dataset.info.kind == "single" and some:
+            here = (values * mask).any(axis=1)
+            rows, values, mask = rows[here], values[here], mask[here]
+        return rows, values, mask
+
     def to_json(self) -> dict[str, Any]:
         """For `resolved.json` and `--dry-run`."""
         choices = self.choices.to_json()

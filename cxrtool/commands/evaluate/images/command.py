@@ -41,6 +41,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     # A generator knows best itself what it was trained on; its images know it too.
     train = train[seen_rows(Seen.load(config.gan or config.synth).fitted(), real, train)]
     unknown = refuse_seen_rows(config, synth, real, reference)
+    member_judge = measures.load_member_judge(run, device) if len(train) else None
     images = {
         "synthetic": cache.pixels(synth, np.arange(len(synth))),
         "real": cache.pixels(real, reference),
@@ -82,9 +83,9 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         size=int(real.info.size or 0),
         fidelity=spaces,
         conditional=measures.read_conditions(run, device, images, tables),
-        membership=measures.membership(run, device, images, real, (train, reference))
-        if len(train)
-        else None,
+        membership=None
+        if member_judge is None
+        else measures.membership(member_judge, images, real, (train, reference), device),
         probe=measures.probe(config, images),
         by_label=of_labels,
         variety=varieties,

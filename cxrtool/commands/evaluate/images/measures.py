@@ -96,32 +96,50 @@ def read_conditions(run: Run, device: Any, images: Sets, tables: Tables) -> list
     return []
 
 
-def membership(
-    run: Run, device: Any, images: Sets, real: Dataset, rows: tuple[np.ndarray, np.ndarray]
-) -> float | None:
-    """AUROC with which the generator's judge tells training from held-out images.
+def load_member_judge(run: Run, device: Any) -> tuple[Any, Any] | None:
+    """The generator of `--gan` and what tells its members; None where it is not given.
 
-    `rows` are those of the training and of the held-out images in the real set.
+    Raises:
+        InputError: Not a finished generator, or one that has nothing to tell members by.
     """
     for path in run.paths("gan", "train-gan", "share"):
-        generator, judge = gans.load(path, device), gans.load_judge(path, device)
-        policy = LabelPolicy.from_json(generator.meta["policy"])
-        places = joining.positions(real.labels, generator.labels)
-        scores = []
-        for kind, own in zip(("training", "real"), rows):
-            values, known = (a[:, places] for a in label_arrays(real, own, policy))
-            starts = itertools.count(0, BLOCK)
-
-            def score(x: Any, values: Any = values, known: Any = known, at: Any = starts) -> Any:
-                place = np.minimum(next(at) + np.arange(len(x)), len(values) - 1)
-                y = torch.from_numpy(values[place]).float().to(device)
-                mask = torch.from_numpy(known[place]).to(device)
-                return judge.judge(x, y, mask)[0][:, None]  # noqa: B023  of the one generator
-
-            scores.append(in_blocks(score, resized(images[kind], generator.size), device)[:, 0])
-        truth = np.repeat([1, 0], [len(s) for s in scores])
-        return curves.auroc(truth, np.concatenate(scores))
+        return gans.load(path, device), gans.load_judge(path, device)
     return None
+
+
+def membership(
+    networks: tuple[Any, Any],
+    images: Sets,
+    real: Dataset,
+    rows: tuple[np.ndarray, np.ndarray],
+    device: Any,
+) -> float:
+    """AUROC with which the generator's judge tells training from held-out images.
+
+    Args:
+        networks: See `load_member_judge`.
+        images: "training" and "real" images.
+        real: The real set.
+        rows: Those of the training and of the held-out images in it.
+        device: Of the networks.
+    """
+    generator, judge = networks
+    policy = LabelPolicy.from_json(generator.meta["policy"])
+    places = joining.positions(real.labels, generator.labels)
+    scores = []
+    for kind, own in zip(("training", "real"), rows):
+        values, known = (a[:, places] for a in label_arrays(real, own, policy))
+        starts = itertools.count(0, BLOCK)
+
+        def score(x: Any, values: Any = values, known: Any = known, at: Any = starts) -> Any:
+            place = np.minimum(next(at) + np.arange(len(x)), len(values) - 1)
+            y = torch.from_numpy(values[place]).float().to(device)
+            mask = torch.from_numpy(known[place]).to(device)
+            return judge.judge(x, y, mask)[0][:, None]
+
+        scores.append(in_blocks(score, resized(images[kind], generator.size), device)[:, 0])
+    truth = np.repeat([1, 0], [len(s) for s in scores])
+    return curves.auroc(truth, np.concatenate(scores))
 
 
 def probe(config: Config, images: Sets) -> tuple[float, float]:
