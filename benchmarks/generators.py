@@ -65,10 +65,11 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--labels", default="all")
     parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--truncation", type=float, default=1.0)
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    judge = Judge(args.data, args.teacher, args.images)
+    judge = Judge(args.data, args.teacher, args.images, args.truncation)
     print("|", " | ".join(("", *COLUMNS)), "|")
     print("|---" * (len(COLUMNS) + 1) + "|", flush=True)
     row("real", judge.real())
@@ -119,10 +120,11 @@ class Judge:
         data: A prepared data set with train and test rows.
         teacher: A finished ``train-cls``.
         n: Images of a generator.
+        truncation: psi that they are made with.
     """
 
-    def __init__(self, data: Path, teacher: Path, n: int) -> None:
-        self.n, self.dataset = n, load_dataset(data)
+    def __init__(self, data: Path, teacher: Path, n: int, truncation: float) -> None:
+        self.n, self.truncation, self.dataset = n, truncation, load_dataset(data)
         self.teacher = classifiers.load(teacher, torch.device("cpu"))
         self.random = RandomFeatures().eval(), RandomVgg16(0).eval()
         split = self.dataset.column("split")
@@ -160,7 +162,8 @@ class Judge:
         start = resource.getrusage(resource.RUSAGE_SELF).ru_utime
         with torch.no_grad():
             parts = [
-                to_uint8(network.generate(a, b)) for a, b in zip(z.split(BLOCK), y.split(BLOCK))
+                to_uint8(network.generate(a, b, self.truncation))
+                for a, b in zip(z.split(BLOCK), y.split(BLOCK))
             ]
         seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime - start
         images = np.concatenate([np.asarray(part) for part in parts]).reshape(
