@@ -1,14 +1,24 @@
 """How often is there a verdict where there is nothing, and how often where there is something?
 
-    python benchmarks/verdicts.py [--nulls 2000] [--power 1000] [--resamples 300] [--only TEXT]
+    python benchmarks/verdicts.py [--tables nulls,power,rare,scope,detectable] [--nulls 2000]
+        [--power 1000] [--resamples 300] [--only TEXT]
 
 Simulates test sets and networks, and judges them by the tool's own rule (`comparison.difference`).
 Drawn anew in every experiment: test patients, with images of their own; seeds, each of which moves
-a network's true AUROC; what an arm sees in a patient, the same in all of its seeds; and what a
-network sees in an image. Both arms are judged on the same images. Prints, for each setting without
-a difference, the share of "evidence" with its upper 95 % bound (one-sided, Clopper & Pearson), and
-the power with S - 1 degrees of freedom for the whole variance (the rule until FORMAT 5 of
-`evaluate classifiers`) beside that of the rule. Minutes of one core.
+a network's true AUROC; synthetic sets, each of which moves those that learn from it; what an arm
+sees in a patient, the same in all of its seeds; and what a network sees in an image. Both arms are
+judged on the same images. Tables:
+
+    nulls, power    the share of "evidence", without and with a difference
+    rare            both for labels of 10, 30 and 100 positive patients
+    scope           no difference between the methods, sets that differ by chance: one for all
+                    seeds, or one a seed
+    detectable      the power at the difference that the tool says it would find
+
+Beside the rule stand others on the same experiments: S - 1 degrees of freedom for the whole
+variance (until FORMAT 5 of `evaluate classifiers`); those of all patients, whatever the label; of a
+mean, those of its rarest label. Nulls have an upper 95 % bound (one-sided, Clopper & Pearson). All
+tables take minutes of one core.
 
 The patient bootstrap is the tool's: AUROC is bilinear in the weights of positives and negatives, so
 that the mean over seeds of its difference needs one matrix of pairs for all networks (checked
@@ -20,7 +30,8 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -29,7 +40,7 @@ from cxrtool.stats import comparison
 from cxrtool.stats.comparison import Difference, Scored
 from cxrtool.stats.groups import Group
 from cxrtool.stats.intervals import METRICS, resample_weights
-from cxrtool.stats.verdicts import ALPHA, effective_patients, patients_by_label
+from cxrtool.stats.verdicts import ALPHA, effective_patients, freedom_of, patients_by_label
 
 AUROC = 0.8
 #: Standard deviations in a latent score: of a patient and of an image, the same for all networks.
@@ -48,6 +59,8 @@ class Setting:
         skewed: Some patients have very many images.
         seeds: Networks an arm.
         seed_sd: Of the true AUROC over seeds.
+        set_sd: Of the true AUROC over the synthetic sets that the first arm learns from.
+        sets: How many of these it has; seeds take them in turn.
         arm_sd: Latent, of what an arm sees in a patient.
         noise_sd: Latent, of what a network sees in an image.
         ties: Scores are rounded to about so many values; 0 is none.
@@ -61,6 +74,8 @@ class Setting:
     skewed: bool = False
     seeds: int = 5
     seed_sd: float = 0.01
+    set_sd: float = 0.0
+    sets: int = 1
     arm_sd: float = 0.3
     noise_sd: float = 0.5
     ties: int = 0
@@ -96,6 +111,46 @@ POWER = (
 )
 
 
+#: Networks that see patients otherwise: nearly all of the variance is that of the patients.
+OTHERWISE = Setting("300 patients", arm_sd=0.6, noise_sd=0.3)
+KINDS = (
+    replace(OTHERWISE, name=""),
+    replace(OTHERWISE, name=", clusters", images=3),
+    replace(OTHERWISE, name=", ties", ties=8),
+)
+RARE = (
+    *(
+        replace(kind, name=f"{n} positive{kind.name}", positive=(n,))
+        for n in (10, 30, 100)
+        for kind in KINDS
+    ),
+    replace(OTHERWISE, name="mean of 10, 30 and 100", positive=(10, 30, 100)),
+    replace(OTHERWISE, name="mean of 10, 30 and 100, clusters", positive=(10, 30, 100), images=3),
+    replace(OTHERWISE, name="mean of 3, 100 and 100", positive=(3, 100, 100)),
+)
+RARE_POWER = (
+    *(
+        replace(
+            OTHERWISE, name=f"{n} positive, clusters, +.08", positive=(n,), images=3, effect=0.08
+        )
+        for n in (10, 30, 100)
+    ),
+    replace(OTHERWISE, name="mean of 10, 30 and 100, +.08", positive=(10, 30, 100), effect=0.08),
+    replace(OTHERWISE, name="mean of 3, 100 and 100, +.08", positive=(3, 100, 100), effect=0.08),
+)
+SCOPE = tuple(
+    Setting(f"1,500 patients, {name}, sd .{100 * sd:02.0f}", 1500, (300,), set_sd=sd, sets=sets)
+    for sd in (0.02, 0.04)
+    for name, sets in (("one set", 1), ("two sets", 2), ("a set a seed", 5))
+)
+DETECTABLE = (
+    Setting("300 patients", positive=(90,)),
+    Setting("300 patients, 10 positive, clusters", positive=(10,), images=3),
+    Setting("300 patients, 30 positive, large seed sd", positive=(30,), seed_sd=0.04),
+    Setting("1,500 patients, a set a seed", 1500, (100,), set_sd=0.02, sets=5),
+)
+
+
 def drawn_patients(rng: np.random.Generator, s: Setting) -> tuple[np.ndarray, np.ndarray]:
     """Patient of each image, and truth [N, L]: most images of a positive patient show the label."""
     counts = rng.integers(1, s.images + 1, s.patients)
@@ -121,6 +176,8 @@ def networks(
     slope = float(stats.norm.pdf(stats.norm.ppf(AUROC))) / (total * math.sqrt(2))
     need = [math.sqrt(2) * total * float(stats.norm.ppf(AUROC + e)) for e in (s.effect, 0.0)]
     shift = s.seed_sd / slope * rng.normal(size=2 * s.seeds)  # of a seed, in all labels
+    if s.set_sd:
+        shift[: s.seeds] += s.set_sd / slope * rng.normal(size=s.sets)[np.arange(s.seeds) % s.sets]
     out = np.empty((2 * s.seeds, n, labels))
     for k in range(labels):
         shared = PERSON * rng.normal(size=s.patients)[codes] + IMAGE * rng.normal(size=n)
@@ -178,14 +235,32 @@ def groups_of(seeds: int) -> tuple[Group, Group]:
     )
 
 
-def experiment(rng: np.random.Generator, s: Setting, resamples: int) -> Difference:
+def experiment(rng: np.random.Generator, s: Setting, resamples: int) -> tuple[Difference, Scored]:
     """One test set, 2 S networks, and what is said of the mean over labels."""
     codes, truth = drawn_patients(rng, s)
     scores = networks(rng, s, codes, truth)
     weights = np.concatenate(list(resample_weights(codes, resamples, rng))).astype(np.float32)
     scored = scored_by_pairs(truth, scores, codes, s.seeds, weights)
     row = len(s.positive) if len(s.positive) > 1 else 0
-    return comparison.difference(scored, *groups_of(s.seeds), row, 0, primary=True)
+    return comparison.difference(scored, *groups_of(s.seeds), row, 0, primary=True), scored
+
+
+def other_freedoms(d: Difference, scored: Scored, s: Setting) -> dict[str, float]:
+    """Degrees of freedom by other rules."""
+    row = len(s.positive) if len(s.positive) > 1 else 0
+    values = scored.points[: s.seeds, row, 0] - scored.points[s.seeds :, row, 0]
+    between = float(values.var(ddof=1)) / s.seeds
+    over = max(0.0, d.se**2 - between)
+
+    def by(patients: float) -> float:
+        return freedom_of(between, s.seeds - 1, over, patients - 1)
+
+    return {
+        "S - 1": s.seeds - 1.0,
+        "all patients": by(float(scored.patients[-1])),
+        "rarest label": by(float(scored.patients[:-1].min())),
+        "rule": d.freedom,
+    }
 
 
 def check() -> None:
@@ -213,46 +288,90 @@ def upper_bound(hits: int, n: int) -> float:
     return float(stats.beta.ppf(0.95, hits + 1, n - hits)) if hits < n else 1.0
 
 
-def run(s: Setting, n: int, resamples: int) -> tuple[int, int, np.ndarray]:
-    """Verdicts by the rule and by S - 1 in n experiments, and quartiles of the freedom."""
+RULES = ("S - 1", "all patients", "rarest label", "rule")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of n experiments: verdicts by each of `RULES`, freedoms, detectable differences."""
+
+    hits: dict[str, int]
+    freedom: np.ndarray
+    detectable: np.ndarray
+
+
+def run(s: Setting, n: int, resamples: int) -> Outcome:
+    """N experiments of one setting."""
     rng = np.random.default_rng([n, *s.name.encode()])
-    hits = old = 0
-    freedom = []
+    hits = dict.fromkeys(RULES, 0)
+    freedom, detectable = [], []
     for _ in range(n):
-        d = experiment(rng, s, resamples)
-        hits += d.p < ALPHA
-        old += 2 * stats.t.sf(abs(d.value) / d.se, s.seeds - 1) < ALPHA
+        d, scored = experiment(rng, s, resamples)
+        for name, f in other_freedoms(d, scored, s).items():
+            hits[name] += 2 * stats.t.sf(abs(d.value) / d.se, f) < ALPHA
         freedom.append(d.freedom)
-    return hits, old, np.nanpercentile(freedom, [25, 50, 75])
+        detectable.append(d.estimate.detectable())
+    return Outcome(hits, np.array(freedom), np.array(detectable))
+
+
+def print_table(title: str, settings: Sequence[Setting], n: int, resamples: int) -> None:
+    """A row a setting."""
+    if not settings:
+        return
+    head = [f"{title}, {n:,} each", "seeds", *RULES, "upper 95 % bound", "freedom", "s"]
+    print(f"\n| {' | '.join(head)} |\n|---|{'---:|' * (len(head) - 1)}")
+    for s in settings:
+        start = time.process_time()
+        outcome = run(s, n, resamples)
+        shares = [f"{outcome.hits[name] / n:.4f}" for name in RULES]
+        bound = "" if s.effect else f"{upper_bound(outcome.hits['rule'], n):.4f}"
+        quartiles = ", ".join(f"{f:.0f}" for f in np.nanpercentile(outcome.freedom, [25, 50, 75]))
+        seconds = f"{time.process_time() - start:.0f}"
+        print(f"| {' | '.join([s.name, str(s.seeds), *shares, bound, quartiles, seconds])} |")
+
+
+def print_detectable(settings: Sequence[Setting], n: int, resamples: int) -> None:
+    """The power at the median of what n nulls say that they would have found."""
+    head = [f"detectable, {n:,} each", "said by nulls: quartiles", "power there"]
+    print(f"\n| {' | '.join(head)} |\n|---|---:|---:|")
+    for s in settings:
+        quartiles = np.nanpercentile(run(s, n, resamples).detectable, [25, 50, 75])
+        there = replace(s, name=f"{s.name}, there", effect=float(quartiles[1]))
+        power = run(there, n, resamples).hits["rule"] / n
+        print(f"| {s.name} | {', '.join(f'{q:.3f}' for q in quartiles)} | {power:.3f} |")
+
+
+TABLES = ("nulls", "power", "rare", "scope", "detectable")
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", default=",".join(TABLES), metavar="A,B")
     parser.add_argument("--nulls", type=int, default=2000)
     parser.add_argument("--power", type=int, default=1000)
     parser.add_argument("--resamples", type=int, default=300)
     parser.add_argument("--only", default="", help="settings whose names have this text")
     a = parser.parse_args()
+    wanted = a.tables.split(",")
+    if unknown := sorted(set(wanted) - set(TABLES)):
+        parser.error(f"no table {', '.join(unknown)}; there are {', '.join(TABLES)}")
     check()
-    for title, settings, n in (("null", NULLS, a.nulls), ("power", POWER, a.power)):
-        if n:
-            print(
-                f"| {title}, {n:,} each | seeds | S - 1 | rule | upper 95 % bound | freedom | s |"
-            )
-            print("|---|---:|---:|---:|---:|---:|---:|")
-        for s in settings if n else ():
-            if a.only not in s.name:
-                continue
-            start = time.perf_counter()
-            hits, old, freedom = run(s, n, a.resamples)
-            quartiles = ", ".join(f"{f:.0f}" for f in freedom)
-            bound = f"{upper_bound(hits, n):.4f}" if title == "null" else ""
-            print(
-                f"| {s.name} | {s.seeds} | {old / n:.4f} | {hits / n:.4f} | {bound} | {quartiles} |"
-                f" {time.perf_counter() - start:.0f} |",
-                flush=True,
-            )
+
+    def chosen(settings: Sequence[Setting]) -> list[Setting]:
+        return [s for s in settings if a.only in s.name]
+
+    if "nulls" in wanted:
+        print_table("null", chosen(NULLS), a.nulls, a.resamples)
+    if "power" in wanted:
+        print_table("power", chosen(POWER), a.power, a.resamples)
+    if "rare" in wanted:
+        print_table("null, rare labels", chosen(RARE), a.nulls, a.resamples)
+        print_table("power, rare labels", chosen(RARE_POWER), a.power, a.resamples)
+    if "scope" in wanted:
+        print_table("methods alike", chosen(SCOPE), a.power, a.resamples)
+    if "detectable" in wanted:
+        print_detectable(chosen(DETECTABLE), a.power, a.resamples)
 
 
 if __name__ == "__main__":

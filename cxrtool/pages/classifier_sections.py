@@ -15,9 +15,10 @@ from cxrtool.pages import figures, page
 from cxrtool.stats.classifier_results import Evaluation, reliability, run_name
 from cxrtool.stats.comparison import COMPARED, MEAN, Difference, Scored, group_score
 from cxrtool.stats.curves import SPECIFICITY
-from cxrtool.stats.groups import Group
+from cxrtool.stats.groups import Group, claim
 from cxrtool.stats.intervals import CLASS_METRICS
-from cxrtool.stats.verdicts import MIN_SEEDS
+from cxrtool.stats.scope import VARIED, explained
+from cxrtool.stats.verdicts import MIN_SEEDS, POWER
 from cxrtool.stats.wording import intervals_cover, number, with_interval
 
 TILE_PX = 96
@@ -48,20 +49,17 @@ def several_regimens(e: Evaluation, main: Sequence[Difference]) -> str:
     parts = []
     for d in main:
         numbers = with_interval(d.value, d.low, d.high, signed=True) + d.p_text(corrected=False)
-        parts.append(f"{names.get(d.a) or d.a}: {numbers}: {d.verdict}")
+        blind = f" ({d.blind_text()})" if d.blind_text() else ""
+        parts.append(f"{names.get(d.a) or d.a}: {numbers}: {d.verdict}{blind}")
     corrected = next((f" ({d.correction()})" for d in main if d.correction()), "")
     return f"GAN minus duplicate, mean AUROC{corrected}: " + "; ".join(parts) + "."
 
 
-def about(shown: Sequence[Difference]) -> str:
-    """What verdicts are about where all seeds share it, as a sentence; "" if nothing."""
-    what = " or ".join(dict.fromkeys(d.about for d in shown if d.about and not math.isnan(d.p)))
-    if not what:
-        return ""
-    if len(shown) == 1:
-        return f"All seeds share {what}: the verdict says nothing of others, nor of the method."
-    what = what.replace("this ", "one ").replace("these ", "the same ")
-    return f"All seeds of each share {what}: a verdict says nothing of others, nor of the method."
+def about(e: Evaluation, shown: Sequence[Difference]) -> str:
+    """What the verdicts that are shown are about, in sentences; "" if nothing."""
+    groups = {group.name: group for group in e.groups}
+    judged = [d for d in shown if not math.isnan(d.p)]
+    return explained([claim(groups[d.a], groups[d.b]) for d in judged])
 
 
 def decisions(e: Evaluation) -> list[page.Section]:
@@ -265,8 +263,10 @@ def provenance(e: Evaluation) -> page.Section:
                     " Satterthwaite from seeds − 1 and, of patients with a label or without it,"
                     " the fewer − 1; Holm's correction of p and interval within each family of"
                     " comparisons; gan minus duplicate is the primary comparison.",
-                    "A verdict is about what varied: training seeds and test patients. All seeds of"
-                    " an arm share their synthetic set and their start; of others it says nothing.",
+                    VARIED,
+                    "Beside no evidence stands the smallest true difference that would be found"
+                    f" with {100 * POWER:g} % power (noncentral t, from the standard error, at the"
+                    " corrected level): what was seen has no part in it.",
                     "Probabilities are calibrated on each run's real validation rows: the shift"
                     " from the prevalence of its training images to the natural one, then one"
                     " temperature.",

@@ -16,6 +16,7 @@ from cxrtool.stats.classifier_results import Evaluation, prevalence, primary
 from cxrtool.stats.comparison import COMPARED, MEAN, Difference, group_score
 from cxrtool.stats.curves import pr_points, roc_points
 from cxrtool.stats.intervals import METRICS
+from cxrtool.stats.verdicts import POWER
 from cxrtool.stats.wording import number, p_value, with_interval
 
 FEW_POSITIVES = 10
@@ -26,7 +27,7 @@ def answer(e: Evaluation) -> str:
     means = [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
     shown = primary(e) or means[:1]
     pixels = f"Training and test rows were {e.compared}." if e.compared else ""
-    texts = (_finding(e, shown), more.about(shown), e.unfair, pixels)
+    texts = (_finding(e, shown), more.about(e, shown), e.unfair, pixels)
     return " ".join(text for text in texts if text)
 
 
@@ -164,16 +165,19 @@ def _differences(e: Evaluation) -> list[page.Section]:
 
 def _difference_table(shown: Sequence[Difference]) -> page.Table:
     delong = not all(math.isnan(d.delong_p) for d in shown)  # of labels alone
+    scopes = any(d.about_text() for d in shown)
     rows = [
         {
             "comparison": f"{d.a} − {d.b}" + (" (primary)" if d.primary else ""),
             "score": COMPARED[d.metric].replace("average precision", "AP"),
             "label": d.row,
+            **({"about": d.about_text() or "–"} if scopes else {}),
             "pairs": str(d.pairs),
             "difference": with_interval(d.value, d.low, d.high, signed=True),
             "p": p_value(d.p),
             "corrected for": str(d.comparisons) if d.comparisons > 1 else "–",
             **({"DeLong p": p_value(d.delong_p)} if delong else {}),
+            "would find": number(d.detectable),
             "verdict": d.verdict.replace(" for a verdict", ""),
         }
         for d in shown
@@ -187,12 +191,11 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
             " DeLong: clustered by patient, for these networks, not corrected; it knows nothing of"
             " other seeds and makes no verdict."
         )
-    if any(d.about and not math.isnan(d.p) for d in shown):
-        caption += (
-            " A verdict on an arm made from a synthetic set, or an earlier start, is about this"
-            " one: all its seeds share it."
-        )
-    return page.Table.of(rows, caption, text_columns=3, text_last=True)
+    caption += (
+        f" Would find: the smallest true difference that would be found with {100 * POWER:g} %"
+        " power, corrected alike."
+    )
+    return page.Table.of(rows, caption, text_columns=3 + scopes, text_last=True)
 
 
 def _labels(e: Evaluation) -> page.Section:

@@ -8,7 +8,7 @@ from cxrtool.pages.page import Numbers, Page, Section, Svg, Table, Text, caution
 from cxrtool.stats import clip_results
 from cxrtool.stats.clip_results import AUROC, RETRIEVAL, Comparison, strategy_table
 from cxrtool.stats.comparison import MEAN, Difference, group_score
-from cxrtool.stats.verdicts import MIN_SEEDS
+from cxrtool.stats.verdicts import MIN_SEEDS, POWER
 from cxrtool.stats.wording import intervals_cover, number, p_value, with_interval
 
 
@@ -93,11 +93,15 @@ def _differences(c: Comparison) -> Section:
             "seeds": f"{d.pairs}",
             "value": with_interval(d.value, d.low, d.high, signed=True),
             "p": p_value(d.p),
+            "would find": number(d.detectable),
             "verdict": d.verdict,
         }
         for d in shown
     ]
-    caption = f"Paired by seed. Below {MIN_SEEDS} seeds there is no verdict."
+    caption = (
+        f"Paired by seed. Below {MIN_SEEDS} seeds there is no verdict. Would find: the smallest"
+        f" true difference that would be found with {100 * POWER:g} % power, corrected alike."
+    )
     if said := next((d.correction() for d in shown if d.correction()), ""):
         caption = f"{said[0].upper()}{said[1:]} (Holm). {caption}"
     return Section(f"Against {c.differences[0].b}", [Table.of(rows, caption, text_last=True)])

@@ -7,8 +7,8 @@ alone.
 A verdict comes from seed-paired differences (`verdicts` has the arithmetic). One run
 says nothing about other seeds, so below `MIN_SEEDS` pairs there is an interval but no verdict. One
 primary comparison (gan minus duplicate), the rest secondary, Holm's correction (Scand. J. Stat.
-6:65-70, 1979) of p and interval within each family. A verdict speaks of what varied: seeds and test
-patients, not the synthetic set or the start that all seeds of an arm share.
+6:65-70, 1979) of p and interval within each family. A verdict speaks of what varied (`scope`): not
+of the synthetic set or the start that all seeds of an arm share.
 """
 
 import math
@@ -21,14 +21,13 @@ import numpy as np
 
 from cxrtool.stats import intervals, verdicts
 from cxrtool.stats.delong import components, paired_difference
-from cxrtool.stats.groups import Group, pairs_of_groups
+from cxrtool.stats.groups import Group, claim, pairs_of_groups
 from cxrtool.stats.intervals import CLASS_METRICS, METRICS, percentile_interval
-from cxrtool.stats.verdicts import ALPHA, MIN_SEEDS, Estimate, estimate
-from cxrtool.stats.wording import p_value, with_interval
+from cxrtool.stats.verdicts import ALPHA, MIN_SEEDS, POWER, Estimate, estimate
+from cxrtool.stats.wording import number, p_value, with_interval
 
 MEAN = "mean over labels"
-#: Takes the number of images alone from its synthetic set.
-WITHOUT_IMAGES = ("duplicate",)
+NO_EVIDENCE = "no evidence"
 #: Metrics whose differences are judged, and their names in sentences.
 COMPARED = {
     "auroc": "AUROC",
@@ -154,11 +153,14 @@ class Difference:
         comparisons: How many p and interval are corrected for; 1 is none but this.
         se: Standard error of the value, NaN for one pair.
         freedom: Its degrees of freedom.
+        detectable: The smallest true difference that would have been found, corrected as the
+            interval is, with the power `verdicts.POWER`; NaN without a verdict.
         delong_low: Lower end of the clustered DeLong interval of these very networks.
         delong_high: Its upper end.
         delong_p: Its p-value; neither is corrected.
-        about: What all seeds share, so that the verdict is about it: "this synthetic set"; "" where
-            it is about the arms.
+        about: What the verdict is about (`scope`): "the method", or what all seeds share, "this
+            synthetic set"; "" where it is about the arms.
+        over: How many of it there are: "5 generators"; "" of one.
         verdict: "evidence for", "evidence against", "no evidence", or why there is none.
     """
 
@@ -176,7 +178,9 @@ class Difference:
     comparisons: int = 1
     se: float = math.nan
     freedom: float = math.nan
+    detectable: float = math.nan
     about: str = ""
+    over: str = ""
     delong_low: float = math.nan
     delong_high: float = math.nan
     delong_p: float = math.nan
@@ -189,8 +193,26 @@ class Difference:
         if math.isnan(self.value):
             return f"{what}: {self.verdict}."
         numbers = with_interval(self.value, self.low, self.high, signed=True)
-        about = f" (about {self.about})" if self.about and not math.isnan(self.p) else ""
-        return f"{what}: {numbers}{self.p_text()}: {self.verdict}{about}."
+        about = f" (about {self.about_text()})" if self.about_text() else ""
+        blind = f"; {self.blind_text()}" if self.blind_text() else ""
+        return f"{what}: {numbers}{self.p_text()}: {self.verdict}{about}{blind}."
+
+    def about_text(self) -> str:
+        """What the verdict is about: "the method, 5 generators"; "" where there is none."""
+        if math.isnan(self.p):
+            return ""
+        return ", ".join(filter(None, (self.about, self.over)))
+
+    def blind_text(self) -> str:
+        """What "no evidence" could have seen: "0.021 or more would be found with 80 % power"."""
+        if self.verdict != NO_EVIDENCE or math.isnan(self.detectable):
+            return ""
+        return f"{number(self.detectable)} or more would be found with {100 * POWER:g} % power"
+
+    @property
+    def estimate(self) -> Estimate:
+        """What the interval and p come from."""
+        return Estimate(self.value, self.se, self.freedom)
 
     def p_text(self, *, corrected: bool = True) -> str:
         """ ", p = 0.012 (interval and p corrected for 3 comparisons)"; "" without a verdict."""
@@ -258,7 +280,7 @@ def _too_few_patients(scored: Scored, row: int) -> str:
     return f"too few patients for a verdict{words}"
 
 
-def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[Difference]:
+def compare(scored: Scored, groups: Sequence[Group]) -> list[Difference]:
     """All differences, corrected within their families, with a verdict each.
 
     Families: the primary comparisons of means (one for each regimen and synthetic set); the other
@@ -267,14 +289,13 @@ def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[
     Args:
         scored: Scores of all runs.
         groups: Of these runs.
-        folds: How many folds the rows are pooled from; each has a synthetic set of its own.
     """
     metric_places = [m for m, name in enumerate(scored.metrics) if name in COMPARED]
     rows = [len(scored.labels), *range(len(scored.labels))]  # their mean first
     out: list[Difference] = []
     families: dict[tuple[Any, ...], list[int]] = {}
     for a, b, primary in pairs_of_groups(groups):
-        about = shared_by_seeds(a, b, folds)
+        what = claim(a, b)
         for metric, row in product(metric_places, rows):
             mean = scored.rows[row] == MEAN
             if not mean and scored.metrics[metric] in CLASS_METRICS:
@@ -282,27 +303,11 @@ def compare(scored: Scored, groups: Sequence[Group], *, folds: int = 1) -> list[
             family = (metric, primary) if mean else (metric, a.name, b.name)
             families.setdefault(family, []).append(len(out))
             one = difference(scored, a, b, row, metric, primary=primary)
-            out.append(replace(one, about=about))
+            out.append(replace(one, about=what.about, over=what.over))
     for places in families.values():
         for place, one in zip(places, corrected([out[k] for k in places])):
             out[place] = one
     return out
-
-
-def shared_by_seeds(a: Group, b: Group, folds: int = 1) -> str:
-    """What all seeds of two groups share beside their recipe: "this synthetic set", "" if nothing.
-
-    A group has one synthetic set and one start by its definition (`group_runs`): other seeds of it
-    say nothing of other sets, nor of the method that made this one.
-    """
-    sets = {g.synth for g in (a, b) if g.synth and g.arm not in WITHOUT_IMAGES}
-    starts = {g.start for g in (a, b) if g.start}
-    words = [
-        f"this {name}" if len(members) == 1 and folds == 1 else f"these {name}s"
-        for name, members in (("synthetic set", sets), ("start", starts))
-        if members
-    ]
-    return " and ".join(words)
 
 
 def corrected(family: Sequence[Difference]) -> list[Difference]:
@@ -318,10 +323,13 @@ def corrected(family: Sequence[Difference]) -> list[Difference]:
             out.append(d)
             continue
         p = min(1.0, factor * d.p)
-        low, high = Estimate(d.value, d.se, d.freedom).interval(ALPHA / factor)
+        level = ALPHA / factor
+        low, high = d.estimate.interval(level)
         sign = "for" if d.value > 0 else "against"
-        verdict = f"evidence {sign}" if p < ALPHA else "no evidence"
-        out.append(replace(d, p=p, low=low, high=high, comparisons=count, verdict=verdict))
+        verdict = f"evidence {sign}" if p < ALPHA else NO_EVIDENCE
+        could = d.estimate.detectable(level)
+        judged = replace(d, p=p, low=low, high=high, detectable=could)
+        out.append(replace(judged, comparisons=count, verdict=verdict))
     return out
 
 

@@ -21,6 +21,7 @@ from cxrtool.data.maps import applied, canonical
 from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import select_rows
 from cxrtool.stats.groups import ARM_OPTIONS, MADE_FROM
+from cxrtool.stats.scope import Origin
 
 SETS_BY_ORDER = (
     "Synthetic sets of different folds count as one arm where they have the same place among those"
@@ -197,23 +198,46 @@ def digests_of(description: Mapping[str, Any]) -> list[str]:
     return [str(source["digest"])[:8] for source in description.get("sources") or []]
 
 
+def start_of(description: Mapping[str, Any]) -> str:
+    """The earlier run whose weights a run starts from, "" for none."""
+    start = description.get("start_digest") or description.get("starts_from") or ""
+    # Published weights stand in the recipe already.
+    return "" if start == description["recipe"].get("weights") else str(start)
+
+
 def made_from(description: Mapping[str, Any], set_names: Mapping[str, str]) -> dict[str, str]:
     """What a run was made from beside its data: its synthetic sets, and where its weights start.
 
-    Runs that differ in one of them are no seeds of each other. A set goes by its name where it has
-    one in `set_names` (by digest), else by its digest.
+    A set goes by its name where it has one in `set_names` (by digest), else by its digest.
     """
-    start = description.get("start_digest") or description.get("starts_from") or ""
-    if start == description["recipe"].get("weights"):  # published weights, which the recipe names
-        start = ""
     sets = "+".join(set_names.get(digest, digest) for digest in digests_of(description))
-    return {"synth": sets, "start": str(start)}
+    return {"synth": sets, "start": start_of(description)}
+
+
+def origin_of(descriptions: Sequence[Mapping[str, Any]], set_names: Mapping[str, str]) -> Origin:
+    """What the runs of one recipe and seed, one a fold, were made from beside their data."""
+    digests = [digests_of(description) for description in descriptions]
+    sets = ["+".join(own) for own in digests]
+    starts = [start_of(description) for description in descriptions]
+    sources = [source for d in descriptions for source in d.get("sources") or []]
+    makers = sorted({str(name) for source in sources for name in source.get("generators") or []})
+    if not all(source.get("generators") for source in sources):
+        makers = []
+    name = ""
+    if any(digest in set_names for digest in digests[0]):
+        name = made_from(descriptions[0], set_names)["synth"]
+    return Origin(
+        tuple(sets) if any(sets) else (),
+        tuple(makers),
+        tuple(starts) if any(starts) else (),
+        name,
+    )
 
 
 def refuse_names(
     set_names: Mapping[str, str], folds: Sequence[Fold], descriptions: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Every name is that of one set that some run was trained on; in folds every set has one.
+    """Every name is of sets that runs were trained on, one a seed; in folds every set has one.
 
     Raises:
         InputError: It is not; names the set.
@@ -228,11 +252,15 @@ def refuse_names(
     for fold in folds:
         bearers: dict[tuple[str, str], str] = {}
         for description in (descriptions[k] for k in fold.runs):
-            key = _key(description["recipe"], {"seed", *ARM_OPTIONS})
+            recipe = description["recipe"]
+            key = _key(recipe, ARM_OPTIONS)
             for digest in digests_of(description):
                 name = set_names.get(digest, "")
                 if name and bearers.setdefault((key, name), digest) != digest:
-                    raise InputError(f"two synthetic sets of one regimen are called {name}")
+                    raise InputError(
+                        f"two synthetic sets of seed {recipe['seed']} are called {name}",
+                        hint="one name is for the sets of one method, one for each seed",
+                    )
                 if set_names and not name and len(folds) > 1:
                     raise InputError(
                         f"the synthetic set {digest} has no name",
@@ -244,18 +272,22 @@ def _numbered(recipes: Sequence[dict[str, Any]], kinds: Sequence[str]) -> list[d
     """The recipes of one fold, sets and starts by number in order of their first run.
 
     Every fold has sets and starts of its own, made from its training rows: those of different folds
-    are one arm if they have one place among those of their regimen.
+    are one arm if they have one place among those of their regimen. Where each seed of a regimen
+    has its own, all are number 1.
     """
-    numbers: dict[str, dict[str, str]] = {}
-    out = []
-    for recipe in recipes:
-        own = dict(recipe)
-        for name in kinds:
-            if recipe[name]:
-                ignored = {"seed", *MADE_FROM, *(ARM_OPTIONS if name == "synth" else ())}
-                regimen = numbers.setdefault(name + _key(recipe, ignored), {})
-                own[name] = regimen.setdefault(recipe[name], str(len(regimen) + 1))
-        out.append(own)
+    out = [dict(recipe) for recipe in recipes]
+    for kind in kinds:
+        ignored = {"seed", *MADE_FROM, *(ARM_OPTIONS if kind == "synth" else ())}
+        regimens: dict[str, list[int]] = {}
+        for k, recipe in enumerate(recipes):
+            if recipe[kind]:
+                regimens.setdefault(_key(recipe, ignored), []).append(k)
+        for members in regimens.values():
+            pairs = dict.fromkeys((recipes[k]["seed"], recipes[k][kind]) for k in members)
+            one_each = len(pairs) == len({seed for seed, _ in pairs})
+            values = list(dict.fromkeys(value for _, value in pairs))
+            for k in members:
+                out[k][kind] = "1" if one_each else str(values.index(recipes[k][kind]) + 1)
     return out
 
 

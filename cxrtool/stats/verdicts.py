@@ -1,7 +1,7 @@
 """What may be said of a mean over seeds: degrees of freedom, interval, p, several comparisons.
 
 In: the score of each of S seeds (or the difference of two arms, paired by seed), and the same mean
-under B patient resamples. Out: an `Estimate`, its interval and p.
+under B patient resamples. Out: an `Estimate`, its interval and p, and what it could have found.
 
 Two things vary: training seeds, and the test set's patients. The variance of the mean
 is the between-seed variance / S plus the patient-bootstrap variance. Each part is known with
@@ -13,10 +13,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 MIN_SEEDS = 5
 ALPHA = 0.05
+POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,17 @@ class Estimate:
         if self.se == 0 and not math.isnan(self.freedom):
             return 0.0 if self.value else 1.0
         return float(2 * stats.t.sf(abs(self.value) / self.se, self.freedom))
+
+    def detectable(self, alpha: float = ALPHA, power: float = POWER) -> float:
+        """The smallest true mean that p < `alpha` would find in a share `power` of repetitions.
+
+        By the noncentral t distribution, from `se` alone: whatever the mean is that was seen. NaN
+        where `se` or `freedom` is, or nothing varies.
+        """
+        if not self.se > 0 or math.isnan(self.freedom):
+            return math.nan
+        threshold = stats.t.isf(alpha / 2, self.freedom)
+        return self.se * float(special.nctdtrinc(self.freedom, 1 - power, threshold))
 
 
 def estimate(values: np.ndarray, samples: np.ndarray, patients: float) -> Estimate:

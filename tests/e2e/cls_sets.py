@@ -80,7 +80,9 @@ def real(folder: Path, n: int = 160, seed: int = 0, **info: Any) -> Path:
     return write(folder, table, draw(labels, rng, size), **info)
 
 
-def synth(folder: Path, data: Path, n: int = 40, seed: int = 7, **info: Any) -> Path:
+def synth(
+    folder: Path, data: Path, n: int = 40, seed: int = 7, generator: str = "f" * 12, **info: Any
+) -> Path:
     """A synthetic set whose labels come from train rows of `data` that carry A."""
     rng = np.random.default_rng(seed)
     real_set = load_dataset(data)
@@ -94,7 +96,7 @@ def synth(folder: Path, data: Path, n: int = 40, seed: int = 7, **info: Any) -> 
             "A": labels[:, 0].astype(str),
             "B": labels[:, 1].astype(str),
             "C": "0",
-            "generator": "f" * 12,
+            "generator": generator,
             "source_row": rows.astype(str),
         }
     )

@@ -408,19 +408,22 @@ def test_a_shard_is_not_measured_as_a_whole(sets: dict[str, Path], tmp_path: Pat
 # --- experiments of several seeds, folds, subgroups ---
 
 
+def train(data: Path, synth: Path, arm: str, seed: int, out: Path) -> Path:
+    options = {"arch": "small_cnn", "steps": 4, "batch": 8, "eval_every": 4, "threads": 1}
+    values = {"data": data, "synth": (synth,), "arm": arm, "seed": seed}
+    execute(train_cls, resolve(train_cls.Config, {**options, **values}), out)
+    return out
+
+
 @pytest.fixture(scope="module")
 def experiment(sets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two arms of five seeds."""
     root = tmp_path_factory.mktemp("experiment")
-    out = []
-    for arm in ("duplicate", "gan"):
-        for seed in range(5):
-            options = {"arch": "small_cnn", "steps": 4, "batch": 8, "eval_every": 4, "threads": 1}
-            values = {"data": sets["data"], "synth": (sets["synth"],), "arm": arm, "seed": seed}
-            config = resolve(train_cls.Config, {**options, **values})
-            out.append(root / f"{arm}-{seed}")
-            execute(train_cls, config, out[-1])
-    return out
+    return [
+        train(sets["data"], sets["synth"], arm, seed, root / f"{arm}-{seed}")
+        for arm in ("duplicate", "gan")
+        for seed in range(5)
+    ]
 
 
 def judge(chosen: list[Path], out: Path, *data: Path, **options: Any) -> Outcome:
@@ -452,13 +455,17 @@ def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
     about = "All seeds share this synthetic set: the verdict says nothing of others, nor of the"
     for place in (summary["answer"], html, markdown):
         assert about in place
-    assert "evidence (about this synthetic set)." in summary["answer"]
+    assert "evidence (about this synthetic set)" in summary["answer"]
+    blind = "or more would be found with 80 % power"
+    assert (blind in summary["answer"]) == ("no evidence" in summary["answer"])
     assert "interval and p corrected for 3 comparisons" not in summary["answer"], "one primary"
     assert "Blobs \\<test\\>" in markdown
     assert "<secret>" not in markdown
     record = json.loads((tmp_path / "out" / "metrics.json").read_text())
     one = next(d for d in record["differences"] if d["row"] == "A" and d["metric"] == "auroc")
     assert one["delong_low"] < one["value"] < one["delong_high"]
+    assert one["detectable"] > (one["high"] - one["low"]) / 2
+    assert (one["about"], one["over"]) == ("this synthetic set", "")
     assert {row["subgroup"] for row in record["subgroups"]} >= {"sex M"}
     table = pd.read_csv(tmp_path / "out" / "subgroups.csv")
     rows = table[(table["subgroup"] == "sex M") & (table["group"] == "gan")].set_index("label")
@@ -473,6 +480,34 @@ def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
     assert len(record["subgroup_differences"]) == len(between)
     metrics = pd.read_csv(tmp_path / "out" / "metrics.csv")
     assert {"sensitivity", "brier", "ece"} <= set(metrics.columns)
+
+
+def test_a_generator_a_seed_lets_the_verdict_speak_of_the_method(
+    sets: dict[str, Path], experiment: list[Path], tmp_path: Path
+) -> None:
+    """Beside a set for some seeds and another for others, and controls of other sets."""
+    control, gan = experiment[:5], experiment[5:]
+    own: dict[str, list[Path]] = {"duplicate": [], "gan": []}
+    for seed in range(5):
+        made = cls_sets.synth(tmp_path / f"s{seed}", sets["data"], seed=seed, generator=f"g{seed}")
+        for arm, folders in own.items():
+            folders.append(train(sets["data"], made, arm, seed, tmp_path / f"{arm}-{seed}"))
+
+    def summary_of(chosen: list[Path], name: str) -> Any:
+        return judge(chosen, tmp_path / name, sets["data"]).result["summary"]
+
+    found = summary_of([*own["duplicate"], *own["gan"]], "own")
+    for place in (found["answer"], (tmp_path / "own" / "report.md").read_text()):
+        assert "gan minus duplicate" in place
+        assert "(about the method, 5 generators)" in place
+        assert "set of its own: the verdict is about the method (5 generators)." in place
+    assert {name.split(",")[0] for name in found["mean_auroc"]} == {"gan", "duplicate"}
+    mixed = [*own["gan"][:2], *gan[2:], *own["duplicate"][:2], *control[2:]]
+    found = summary_of(mixed, "mixed")
+    assert "(about these synthetic sets, 3 over 5 seeds)" in found["answer"]
+    assert "5 seeds have 3 synthetic sets between them" in found["answer"]
+    found = summary_of([*own["gan"], *control], "other")
+    assert any("have other synthetic sets in the seeds" in text for text in found["cautions"])
 
 
 def test_another_synthetic_set_than_that_of_the_runs_is_refused(
@@ -511,7 +546,7 @@ def test_synthetic_sets_go_by_the_names_that_they_are_given(
     assert "gan (rules+)" in html
     with pytest.raises(InputError, match="no run was trained on the synthetic set abcdef01"):
         judge(both, tmp_path / "c", sets["data"], set_name=("abcdef0123=x",))
-    with pytest.raises(InputError, match="two synthetic sets of one regimen are called x"):
+    with pytest.raises(InputError, match="two synthetic sets of seed 0 are called x"):
         judge(both, tmp_path / "c", sets["data"], set_name=(f"{other}=x", f"{sets['synth']}=x"))
     with pytest.raises(InputError, match="is called x and y"):
         judge(both, tmp_path / "c", sets["data"], set_name=(f"{other}=x", f"{other}=y"))

@@ -12,6 +12,7 @@ from cxrtool.stats import comparison
 from cxrtool.stats.comparison import MEAN, Scored
 from cxrtool.stats.groups import Group, group_runs, pairs_of_groups
 from cxrtool.stats.intervals import percentile_interval
+from cxrtool.stats.scope import Origin
 from cxrtool.stats.verdicts import holm_factors
 
 
@@ -84,8 +85,11 @@ def test_each_set_has_a_primary_comparison_with_its_own_control() -> None:
     pairs = [(a.name, b.name) for a, b, p in pairs_of_groups(groups) if p]
     assert pairs == [("gan (synthetic set aaaaaaaa)", "duplicate")]
     groups = group_runs([*recipes, recipe("duplicate", 0, synth="bbbbbbbb")])
-    pairs = [(a.synth, b.synth) for a, b, p in pairs_of_groups(groups) if p]
-    assert pairs == [("aaaaaaaa", "aaaaaaaa"), ("bbbbbbbb", "bbbbbbbb")]
+    pairs = [(a.name, b.name) for a, b, p in pairs_of_groups(groups) if p]
+    assert pairs == [
+        (f"gan (synthetic set {digest})", f"duplicate (synthetic set {digest})")
+        for digest in ("aaaaaaaa", "bbbbbbbb")
+    ]
 
 
 def test_a_set_is_named_only_where_nothing_else_tells_it() -> None:
@@ -104,12 +108,11 @@ def test_a_set_is_named_only_where_nothing_else_tells_it() -> None:
 
 
 def test_a_set_that_has_a_name_goes_by_it() -> None:
-    recipes = [
-        *(recipe("gan", 0, synth="rules+"), recipe("gan", 0, synth="bbbbbbbb")),
-        *(recipe("gan", 0, synth="bagan, 100"), recipe("gan", 0, synth="2")),
-    ]
-    assert [g.name for g in group_runs(recipes)] == [
-        "gan (rules+)", "gan (synthetic set bbbbbbbb)", "gan (bagan, 100)", "gan (synthetic set 2)",
+    names = ("rules+", "", "bagan, 100")
+    recipes = [recipe("gan", 0, synth=name or "bbbbbbbb") for name in names]
+    origins = [Origin((f"{k}",), name=name) for k, name in enumerate(names)]
+    assert [g.name for g in group_runs(recipes, origins=origins)] == [
+        "gan (rules+)", "gan (synthetic set bbbbbbbb)", "gan (bagan, 100)",
     ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pytest
 from cxrtool.core.errors import InputError
 from cxrtool.data.manifest import Dataset, DatasetInfo
 from cxrtool.stats import joining
+from cxrtool.stats.scope import Origin
 
 
 def dataset(labels: tuple[str, ...], covered: tuple[bool, ...] | None = None) -> Dataset:
@@ -112,6 +113,45 @@ def test_two_sets_in_each_fold_are_two_arms() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_set_a_seed_in_each_fold_is_one_arm(backwards: bool) -> None:
+    """In whatever order the runs of a fold are given."""
+    described = [
+        trained(arm, fold, f"{fold}-{seed}", seed)
+        for fold in ("one", "two")
+        for arm in ("duplicate", "gan")
+        for seed in ((1, 0) if backwards and fold == "two" else (0, 1))
+    ]
+    pooled = joining.pooled_recipes(folds_of((0, 1, 2, 3), (4, 5, 6, 7)), described, {})
+    assert {recipe["synth"] for recipe, _ in pooled} == {"1"}
+    assert len(pooled) == 4
+    for recipe, members in pooled:
+        origin = joining.origin_of([described[k] for k in members], {})
+        assert origin.sets == (f"one-{recipe['seed']}"[:8], f"two-{recipe['seed']}"[:8])
+
+
+def test_one_name_is_for_one_set_a_seed() -> None:
+    described = [trained("gan", "one", s, seed) for seed, s in enumerate("abc")]
+    names = dict.fromkeys("abc", "flow")
+    joining.refuse_names(names, folds_of((0, 1, 2)), described)
+    pooled = joining.pooled_recipes(folds_of((0, 1, 2)), described, names)
+    assert {recipe["synth"] for recipe, _ in pooled} == {"flow"}
+    found = [joining.origin_of([description], names) for description in described]
+    assert [(origin.sets, origin.name) for origin in found] == [((s,), "flow") for s in "abc"]
+
+
+def test_generators_are_told_where_every_set_names_its_own() -> None:
+    run = trained("gan", "one", "a")
+    run["sources"] = [
+        {"digest": "a", "generators": ["g", "h"]},
+        {"digest": "b", "generators": ["g"]},
+    ]
+    assert joining.origin_of([run, run], {}).generators == ("g", "h")
+    run["sources"].append({"digest": "c", "generators": []})
+    assert joining.origin_of([run], {}).generators == ()
+    assert joining.origin_of([trained("none", "one")], {}) == Origin()
+
+
 def test_named_sets_go_by_their_names() -> None:
     described = [
         trained("gan", "one", "a"), trained("gan", "one", "b"),
@@ -130,7 +170,7 @@ def test_named_sets_go_by_their_names() -> None:
         ({"x": "small"}, "no run was trained on the synthetic set x"),
         (
             {"a": "small", "b": "small", "c": "x", "d": "y"},
-            "two synthetic sets of one regimen are called small",
+            "two synthetic sets of seed 0 are called small",
         ),
         ({"a": "small", "b": "large", "c": "small"}, "the synthetic set d has no name"),
     ],

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from cxrtool.stats.comparison import Difference, compare, corrected, score_runs, shared_by_seeds
-from cxrtool.stats.groups import Group, group_runs
+from cxrtool.stats.comparison import Difference, compare, corrected, score_runs
+from cxrtool.stats.groups import group_runs
 from cxrtool.stats.verdicts import (
     Estimate,
     effective_patients,
@@ -97,6 +97,29 @@ def test_patients_with_many_images_make_the_others_count_less(images: list[int])
         assert effective_patients(np.append(codes, [0] * 5000)) < 2.2
 
 
+@settings(deadline=None)
+@given(st.floats(1, 500), st.floats(1e-4, 0.05), st.floats(0.5, 0.95))
+def test_the_detectable_mean_is_found_as_often_as_said(
+    freedom: float, alpha: float, power: float
+) -> None:
+    """Integrated over the standard errors that repetitions would have."""
+    one = Estimate(0.3, 0.5, freedom)
+    mean = one.detectable(alpha, power)
+    shares = (np.arange(1000) + 0.5) / 1000
+    errors = 0.5 * np.sqrt(stats.chi2.ppf(shares, freedom) / freedom)
+    reach = stats.t.isf(alpha / 2, freedom) * errors
+    found = stats.norm.sf(reach, mean, 0.5) + stats.norm.cdf(-reach, mean, 0.5)
+    assert found.mean() == pytest.approx(power, abs=2e-3)
+    assert Estimate(-9.0, 1.0, freedom).detectable(alpha, power) == pytest.approx(2 * mean)
+    assert one.detectable(alpha / 2, power) > mean
+    for nothing in (
+        Estimate(0.3, 0.0, freedom),
+        Estimate(0.3, math.nan, 4),
+        Estimate(0, 1, math.nan),
+    ):
+        assert math.isnan(nothing.detectable())
+
+
 def test_the_estimate_scales_and_leaves_out_what_is_undefined() -> None:
     rng = np.random.default_rng(0)
     values, samples = rng.normal(0.1, 1, 6), rng.normal(0.1, 0.5, 300)
@@ -164,6 +187,9 @@ def test_an_interval_leaves_zero_out_where_the_corrected_p_says_so(
         if abs(after.p - 0.05) > 1e-9:
             assert (after.p < 0.05) == (not after.low <= 0 <= after.high)
             assert ("no evidence" in after.verdict) == (after.p >= 0.05)
+        assert after.detectable >= (after.high - after.low) / 2, "no less than is told from zero"
+        blind = "would be found with 80 % power" in after.sentence()
+        assert blind == (after.verdict == "no evidence")
         assert after.low <= before.low + 1e-9
         assert after.high >= before.high - 1e-9
         told = f"interval and p corrected for {count} comparisons"
@@ -216,7 +242,7 @@ def test_one_patient_alone_makes_no_verdict() -> None:
 def test_a_verdict_is_about_what_all_seeds_share() -> None:
     found = {(d.a, d.b): d for d in experiment(20) if d.metric == "auroc" and d.row == "label 0"}
     assert found["gan", "duplicate"].about == "this synthetic set"
-    assert "evidence (about this synthetic set)." in found["gan", "duplicate"].sentence()
+    assert "evidence (about this synthetic set)" in found["gan", "duplicate"].sentence()
     assert found["duplicate", "none"].about == "", "its images are real ones"
     assert "about" not in found["duplicate", "none"].sentence()
     few = experiment(20, seeds=4)[0]
@@ -224,12 +250,3 @@ def test_a_verdict_is_about_what_all_seeds_share() -> None:
     assert "about" not in few.sentence(), "there is no verdict"
     started = experiment(20, start="cccc")[0]
     assert started.about == "this synthetic set and this start"
-
-
-def test_what_seeds_share_in_folds_and_of_two_sets() -> None:
-    gan, other = (Group(s, "gan", {0: 0}, synth=s) for s in ("aaaaaaaa", "bbbbbbbb"))
-    none, first = Group("none", "none", {0: 1}), Group("gan", "gan", {0: 0}, synth="1")
-    assert shared_by_seeds(gan, other) == "these synthetic sets"
-    assert shared_by_seeds(gan, none) == "this synthetic set"
-    assert shared_by_seeds(first, none, folds=5) == "these synthetic sets"
-    assert shared_by_seeds(none, none, folds=5) == ""

@@ -23,7 +23,7 @@ from cxrtool.pages import classifier_tables, render
 from cxrtool.pages import classifiers as classifier_page
 from cxrtool.stats import comparison, joining
 from cxrtool.stats.classifier_results import Evaluation, label_errors, primary, run_name
-from cxrtool.stats.groups import group_runs
+from cxrtool.stats.groups import doubts, group_runs
 from cxrtool.stats.joining import Fold
 from cxrtool.stats.predictions import csv_text
 from cxrtool.training.device import setup
@@ -70,9 +70,11 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     members = [own for _, own in pooled]
     scores = inputs.predict_all(run, networks, test, members, device)
     scored = test.score(scores, config)
-    groups = group_runs([recipe for recipe, _ in pooled])
+    origins = [joining.origin_of([described[k] for k in own], set_names) for own in members]
+    groups = group_runs([recipe for recipe, _ in pooled], origins=origins)
+    left_out += doubts(groups)
     differences = comparison.add_delong(
-        comparison.compare(scored, groups, folds=len(folds)),
+        comparison.compare(scored, groups),
         *(scored, groups, test.truth, test.mask, scores, test.codes),
     )
     shown_networks = [networks[own[0]] for own in members]

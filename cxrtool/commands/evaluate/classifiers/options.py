@@ -10,8 +10,10 @@ from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_opt
 
 # 5: a synthetic set is named only where the regimen does not tell it. 6: patients of intervals are
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite; intervals corrected as
-# p is. 7: intervals of means over seeds cover the seeds, as those of evaluate clip do
-FORMAT = 7
+# p is. 7: intervals of means over seeds cover the seeds, as those of evaluate clip do. 8: runs of
+# which each seed has a synthetic set of its own are one arm; what a verdict is about, and what it
+# would find
+FORMAT = 8
 page_option = partial(option, panel="What the page shows")
 gate_option = partial(option, panel="Gates: when to fail (exit 5)")
 
@@ -55,7 +57,8 @@ class Config(SelectionOptions, Computing):
     seed: int = option("Seed of the resamples and of the images shown.", 0, min=0)
     set_name: tuple[str, ...] = page_option(
         "What a synthetic set is called on the page: its folder, or the first eight digits of"
-        " its digest, and the name; may be repeated.",
+        " its digest, and the name; may be repeated. Sets of one name, one for each seed, are those"
+        " of one method.",
         (),
         metavar="SYNTH=NAME",
     )

@@ -168,7 +168,7 @@ def score_subgroups(
                     name,
                     *sizes,
                     scored,
-                    comparison.compare(scored, groups, folds=len(test.folds)),
+                    comparison.compare(scored, groups),
                     mask.sum(axis=0),
                     (truth * mask).sum(axis=0).astype(np.int64),
                     label_errors(truth, mask, scores[:, rows], scored.defined),
