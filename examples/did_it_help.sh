@@ -9,14 +9,18 @@
 #            test images in the column `split`; regimens of 2, 10 and 100 % of the training patients
 #   nih      NIH ChestX-ray14 or a part of it, a column a label; regimens of 25, 50 and 100 %; five folds by
 #            patient, predictions pooled
-# The generator of each regimen is trained on that regimen's patients alone. Give the command again to go on
-# where it stopped; a second one beside it ends with 75. --smoke runs the whole path in minutes, in WORK/smoke.
+# The generators of each regimen are trained on that regimen's patients alone, one for each seed, whose images the
+# classifiers of that seed learn from: so the verdict is about the method and not about one set of images. Give the
+# command again to go on where it stopped; a second one beside it ends with 75. --smoke runs the whole path in
+# minutes, in WORK/smoke.
 # Needs cxr and its python3 on the PATH.
 #
-# Sizes by environment: SIZE (64), KIMG (40, or one number a regimen: "30 30 80"), STEPS (600),
-# SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS (with 1.0 among them), THREADS (2), DEVICE (auto); of nih
-# FOLDS (5), CLASSES and TARGETS ("A,B": labels to learn, labels to make; the defaults have 50 positives or more in
-# a sample of 1,560 images), FOLD_SEED (6: of that sample the first whose quarters have five positives of every label).
+# Sizes by environment: SIZE (64), GENERATOR ("--arch flow --preset tiny": options of train-gan), KIMG (40, or one
+# number a regimen: "30 30 80"), ONE_GENERATOR (1: one for all seeds, in a fifth of its time; the verdict is about its
+# images then), STEPS (600), SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS (with 1.0 among them), THREADS (2),
+# DEVICE (auto); of nih FOLDS (5), CLASSES and TARGETS ("A,B": labels to learn, labels to make; the defaults have 50
+# positives or more in a sample of 1,560 images), FOLD_SEED (6: of that sample the first whose quarters have five
+# positives of every label).
 set -euo pipefail
 command -v cxr >/dev/null || { echo "error: cxr is not on the PATH (source .venv/bin/activate)" >&2; exit 2; }
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -27,6 +31,7 @@ work="${3:?folder}"
 smoke="${4:-}"
 SIZE="${SIZE:-64}" KIMG="${KIMG:-40}" STEPS="${STEPS:-600}" SEEDS="${SEEDS:-0 1 2 3 4}"
 ARCH="${ARCH:-small_cnn}" THREADS="${THREADS:-2}" DEVICE="${DEVICE:-auto}" FOLDS="${FOLDS:-5}"
+GENERATOR="${GENERATOR:---arch flow --preset tiny}" ONE_GENERATOR="${ONE_GENERATOR:-0}"
 ARMS="${ARMS:-none standard duplicate gan pretrain-finetune}"
 case "$study" in
   kermany) REGIMENS="${REGIMENS:-0.02 0.1 1.0}" ;;
@@ -40,6 +45,10 @@ elif [ -n "$smoke" ]; then
   echo "error: unknown option $smoke" >&2
   exit 2
 fi
+case "$ONE_GENERATOR" in
+  0 | 1) ;;
+  *) echo "error: ONE_GENERATOR=$ONE_GENERATOR: 1, or 0 for a generator a seed" >&2; exit 2 ;;
+esac
 mkdir -p "$work"
 cd "$work"
 lock_study
@@ -55,19 +64,27 @@ length() {
   echo "${kimg[k]:-${kimg[0]}}"
 }
 
-# regimen DATA FRACTION NAME TARGETS SHARE CLASSES: a generator, its images, every arm and seed
+# own SEED: what the generator and the images of a seed are called, -SEED, or nothing where all seeds share them
+own() { if [ "$ONE_GENERATOR" = 0 ]; then echo "-$1"; fi; }
+
+# regimen DATA FRACTION NAME TARGETS SHARE CLASSES: generators, their images, every arm and seed
 regimen() {
-  local data="$1" fraction="$2" name="$3" targets="$4" share="$5" arm seed
-  local labels=() synth
+  local data="$1" fraction="$2" name="$3" targets="$4" share="$5" arm seed of
+  local labels=() synth seeds="$SEEDS"
   [ -n "$6" ] && labels=(--classes "$6")
-  cxr train-gan "$data" --fraction "$fraction" --size "$SIZE" --preset tiny --kimg "$(length "$fraction")" \
-    "${train[@]}" -q -o "$name-gan"
-  cxr synthesize "$data" --gan "$name-gan" --fraction "$fraction" --target-frac "$share" \
-    --classes "$targets" "${train[@]}" -q -o "$name-synth"
+  if [ "$ONE_GENERATOR" = 1 ]; then seeds=0; fi
+  for seed in $seeds; do
+    of="$(own "$seed")"
+    # $GENERATOR is several words.
+    cxr train-gan "$data" --fraction "$fraction" --size "$SIZE" $GENERATOR --kimg "$(length "$fraction")" \
+      --seed "$seed" "${train[@]}" -q -o "$name-gan$of"
+    cxr synthesize "$data" --gan "$name-gan$of" --fraction "$fraction" --target-frac "$share" \
+      --classes "$targets" --seed "$seed" "${train[@]}" -q -o "$name-synth$of"
+  done
   for arm in $ARMS; do
-    synth=("$name-synth")
-    case "$arm" in none | standard) synth=() ;; esac
     for seed in $SEEDS; do
+      synth=("$name-synth$(own "$seed")")
+      case "$arm" in none | standard) synth=() ;; esac
       cxr train-cls "$data" ${synth[@]+"${synth[@]}"} --arm "$arm" --seed "$seed" --fraction "$fraction" \
         --arch "$ARCH" --steps "$STEPS" ${labels[@]+"${labels[@]}"} "${train[@]}" -q -o "$name-$arm-$seed"
       runs+=("$name-$arm-$seed")
@@ -77,7 +94,8 @@ regimen() {
 
 runs=()
 data=()
-shown="f1.0-synth"
+first="${SEEDS%% *}"
+shown="f1.0-synth$(own "$first")"
 if [ "$study" = kermany ]; then
   cxr prepare "$table" --format table --column class=class --size "$SIZE" -q -o data
   data=(--data data)
@@ -85,7 +103,7 @@ if [ "$study" = kermany ]; then
   for fraction in $REGIMENS; do
     regimen data "$fraction" "f$fraction" "NORMAL,VIRAL" 0.30 ""
   done
-  cxr evaluate images "$shown" --real data --features "f1.0-none-${SEEDS%% *}" --gan f1.0-gan \
+  cxr evaluate images "$shown" --real data --features "f1.0-none-$first" --gan "f1.0-gan$(own "$first")" \
     "${train[@]}" -q -o images
 else
   # Labels with at least 50 positives in the 1,560-image sample; other tables: set CLASSES and TARGETS.
@@ -104,8 +122,8 @@ else
   done
   python3 "$here/expected_width.py" $(seq -f 'data%g' "$FOLDS") | tee expected-width.txt
   shown="fold1-$shown"
-  cxr evaluate images "$shown" --real data1 --features "fold1-f1.0-none-${SEEDS%% *}" \
-    --gan fold1-f1.0-gan "${train[@]}" -q -o images
+  cxr evaluate images "$shown" --real data1 --features "fold1-f1.0-none-$first" \
+    --gan "fold1-f1.0-gan$(own "$first")" "${train[@]}" -q -o images
 fi
 cxr evaluate classifiers "${runs[@]}" "${data[@]}" --synth "$shown" --image-report images --strict-regimen \
   "${train[@]}" -o report

@@ -28,7 +28,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Images:
-    """A run of ``cxr synthesize``: its generator, the edits that push its images in turn."""
+    """Runs of ``cxr synthesize``: their generator, the edits that push their images in turn."""
 
     generator: str
     options: str
@@ -76,6 +76,7 @@ class Study:
     edits: dict[str, Edit] = field(default_factory=dict)
     images: str = ""
     tables: tuple[str, ...] = ()
+    one_generator: bool = False
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Study:
@@ -98,6 +99,7 @@ class Study:
         values["regimens"] = tuple(str(share) for share in sequence("regimens", given))
         values["seeds"] = tuple(whole("seeds", seed) for seed in sequence("seeds", given))
         values["tables"] = tuple(given.get("tables") or ())
+        values["one_generator"] = flag("one_generator", values.get("one_generator", False))
         for key in ("generators", "clips"):
             values[key] = {name: str(words) for name, words in entries(key, given).items()}
         values["edits"] = filled(
@@ -141,10 +143,33 @@ class Study:
                     )
         if not self.reports:
             raise StudyError("reports: name one, such as report: {}")
+        self.refuse_seeds()
         folders = [*self.reports, "images", "data", "raw", "all", "folds", *self.folders()]
         for k, folder in enumerate(folders):
             if folder in folders[:k]:
                 raise StudyError(f"two runs would be called {folder}: rename one of them")
+
+    def refuse_seeds(self) -> None:
+        """A seed among the options would be that of every generator."""
+        if self.one_generator:
+            return
+        options = {f"generators: {name}": words for name, words in self.generators.items()}
+        options |= {f"edits: {name}": edit.options for name, edit in self.edits.items()}
+        options |= {f"sets: {name}": images.options for name, images in self.sets.items()}
+        for where, words in options.items():
+            if any(word.split("=")[0] == "--seed" for word in shlex.split(words)):
+                raise StudyError(
+                    f"{where}: --seed is that of the study's seeds; for one generator of all seeds"
+                    " write one_generator: true"
+                )
+
+    @property
+    def owners(self) -> list[str]:
+        """What stands behind the names of generators, edits and sets: "-0", "-1", ... of seeds.
+
+        "" where one of each serves all of them.
+        """
+        return [""] if self.one_generator else [f"-{seed}" for seed in self.seeds]
 
     @property
     def cells(self) -> list[str]:
@@ -171,7 +196,7 @@ class Study:
         return {
             kind: "|".join(re.escape(name) for name in sorted(of, key=len, reverse=True)) or "(?!)"
             for kind, of in names.items()
-        }
+        } | {"own": "|".join(self.owners) or "(?:)"}
 
     def folders(self) -> list[str]:
         """Of every run of a cell."""
@@ -181,11 +206,14 @@ class Study:
             "edit": self.edits,
             "synth": self.sets,
         }
-        found = [
-            f"{cell}-{k}-{name}" for cell in self.cells for k, of in kinds.items() for name in of
+        made = [
+            f"{cell}-{k}-{name}{own}"
+            for cell in self.cells
+            for k, of in kinds.items()
+            for name in of
+            for own in ([""] if k == "clip" else self.owners)
         ]
-        every = tuple(self.arms)
-        return found + self.of_arms(every)
+        return made + self.of_arms(tuple(self.arms))
 
     def of_arms(self, arms: Sequence[str]) -> list[str]:
         """Folders of the classifiers of these arms."""
@@ -207,7 +235,12 @@ class Study:
         sets = dict.fromkeys(name for arm in self.compared(report) if (name := self.arms[arm].set))
         if len(sets) < 2:
             return []
-        return [(f"{cell}-synth-{name}", name) for cell in self.cells for name in sets]
+        return [
+            (f"{cell}-synth-{name}{own}", name)
+            for cell in self.cells
+            for name in sets
+            for own in self.owners
+        ]
 
     def tables_in(self, examples: Path) -> list[str]:
         """Command lines after the interpreter.
@@ -244,6 +277,14 @@ def whole(key: str, value: Any) -> int:
     if not re.fullmatch(r"\d+", str(value)):
         raise StudyError(f"{key}: a whole number is needed, not {value!r}")
     return int(value)
+
+
+def flag(key: str, value: Any) -> bool:
+    """True or false; Snakemake's `--config` gives texts."""
+    text = str(value).lower()
+    if text not in ("true", "false"):
+        raise StudyError(f"{key}: true or false is needed, not {value!r}")
+    return text == "true"
 
 
 def sequence(key: str, given: Mapping[str, Any]) -> list[Any]:

@@ -215,10 +215,24 @@ def test_did_it_help(tmp_path: Path) -> None:
     for arm in ("none", "standard", "duplicate", "gan", "pretrain-finetune"):
         assert f"\n| {arm}" in text, f"{arm} is not in the report"
     before = made(work)
-    assert len(before) == 1 + 2 + 5 * 2 + 2  # data, generator, its images, arms and seeds, pages
+    # Data, a generator a seed and its images, arms and seeds, pages.
+    assert len(before) == 1 + 2 * 2 + 5 * 2 + 2
+    assert what(work) == {"the method"}
     second = bash("did_it_help.sh", "kermany", table, tmp_path / "w", "--smoke")
     assert second.returncode == 0, second.stderr
     assert made(work) == before
+    shared = {"ARMS": "none gan", "ONE_GENERATOR": "1"}
+    done = bash("did_it_help.sh", "kermany", table, tmp_path / "one", "--smoke", **shared)
+    assert done.returncode == 0, done.stderr
+    work = tmp_path / "one" / "smoke"
+    assert len(made(work)) == 1 + 2 + 2 * 2 + 2
+    assert what(work) == {"this synthetic set"}
+
+
+def what(work: Path) -> set[str]:
+    """What the differences of the arm gan are about."""
+    with (work / "report" / "comparison.csv").open(newline="", encoding="utf-8") as stream:
+        return {row["about"] for row in csv.DictReader(stream) if row["a"] == "gan"}
 
 
 def test_medmnist_says_that_it_downloads(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ PLANS = {
         "report": 1,
         "tables": 1,
         "choice": 2,
-        "generator": 2,
-        "synthetic": 2,
+        "generator": 2 * 5,
+        "synthetic": 2 * 5,
         "grid_point": 4,
         "classifier": 2 * 5 * 5,
     },
@@ -102,8 +102,8 @@ PLANS = {
         "images": 1,
         "report": 1,
         "choice": 15,
-        "generator": 15,
-        "synthetic": 15,
+        "generator": 15 * 5,
+        "synthetic": 15 * 5,
         "classifier": 15 * 5 * 5,
     },
     "cross_modality": {**ONE_OF_EACH, "images": 1, "tables": 1, "classifier": 3 * 5},
@@ -197,7 +197,8 @@ def test_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert second.items() <= whole.items()
     grid = {"f1.0-grid-0.001-16-adam", "f1.0-grid-0.005-16-adam"}
     arms = {"f1.0-none-0", "f1.0-gan-0"}
-    assert whole.keys() == {"data", "f1.0-gan-acgan", "f1.0-synth-trio", "report"} | grid | arms
+    images = {"f1.0-gan-acgan-0", "f1.0-synth-trio-0"}
+    assert whole.keys() == {"data", "report"} | images | grid | arms
     rest = sum(n for rule, n in jobs(said).items() if rule not in ("all", "choice"))
     assert rest == len(whole) - len(second)
     assert "Nothing to be done" in snakemake(study, work, *words)[1]
@@ -221,6 +222,7 @@ STEERED: dict[str, Any] = {
     **STUDY,
     "prepare": "--format phantom --n 200 --size 16",
     "texts": "--texts rules,random",
+    "one_generator": True,
     "generators": {"style": "--size 16 --kimg 0.1"},
     "clips": {
         name: f"--text {name} --model tiny --steps 4 --batch 16" for name in ("rules", "random")
@@ -279,10 +281,10 @@ SINGLE: dict[str, Any] = {
         pytest.param(
             SINGLE,
             {
-                *("all", "data", "report", "f1.0-gan-bagan", "f1.0-gan-opengan"),
+                *("all", "data", "report", "f1.0-gan-bagan-0", "f1.0-gan-opengan-0"),
                 *("f1.0-none-0", "f1.0-bagan-0", "f1.0-opengan-0"),
             },
-            {"f1.0-synth-bagan", "f1.0-synth-opengan"},
+            {"f1.0-synth-bagan-0", "f1.0-synth-opengan-0"},
             id="generators",
         ),
     ],
@@ -297,7 +299,8 @@ def test_edits_and_several_generators(
     assert code == 0, said
     assert made(work).keys() == runs | sets
     page = (work / "report" / "report.md").read_text()
-    assert all(f"gan ({name.removeprefix('f1.0-synth-')})" in page for name in sets)
+    names = {name.removeprefix("f1.0-synth-").removesuffix("-0") for name in sets}
+    assert all(f"gan ({name})" in page for name in names)
     if study is STEERED:
         recorded = json.loads((work / "f1.0-synth-rules+" / "run.json").read_text())
         assert "f1.0-edit-rules+" in json.dumps(recorded)

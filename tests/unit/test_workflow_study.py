@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -82,14 +83,35 @@ def test_runs_of_a_report() -> None:
 
 
 def test_sets_go_by_their_names_where_a_report_has_several() -> None:
-    study = STUDY.Study.read(given(seeds=[0]))
+    study = STUDY.Study.read(given(one_generator=True))
     assert study.called("edited") == [
         *(("f0.1-synth-a+", "a+"), ("f0.1-synth-b+", "b+")),
         *(("f1-synth-a+", "a+"), ("f1-synth-b+", "b+")),
     ]
+    study = STUDY.Study.read(given(regimens=[1]))
+    assert study.called("edited") == [
+        *(("f1-synth-a+-0", "a+"), ("f1-synth-a+-3", "a+")),
+        *(("f1-synth-b+-0", "b+"), ("f1-synth-b+-3", "b+")),
+    ]
     arms = {"none": "", "gan": {"set": "plain", "options": ""}}
     study = STUDY.Study.read(given(arms=arms, reports={"report": ""}))
     assert study.called("report") == []
+
+
+@pytest.mark.parametrize(
+    ("one", "owners"),
+    [(True, [""]), ("true", [""]), (False, ["-0", "-3"]), ("False", ["-0", "-3"])],
+)
+def test_a_generator_a_seed_or_one_for_all(one: Any, owners: list[str]) -> None:
+    study = STUDY.Study.read(given(one_generator=one))
+    assert study.owners == owners
+    folders = set(study.folders())
+    assert len(folders) == len(study.folders())
+    for name in ("gan-style", "edit-a+", "synth-both"):
+        assert {f"f1-{name}{own}" for own in owners} <= folders
+    assert "f1-clip-a" in folders, "texts are not the generator's"
+    for own in owners:
+        assert re.fullmatch(study.constraints["own"], own)
 
 
 def test_cells_of_folds(tmp_path: Path) -> None:
@@ -125,6 +147,12 @@ def test_tables_find_the_printed_numbers() -> None:
         ({"seeds": []}, "seeds: a list"),
         ({"regimens": 1.0}, "regimens: a list"),
         ({"seeds": [0, "a"]}, "seeds: a whole number is needed, not 'a'"),
+        ({"one_generator": "5"}, "one_generator: true or false is needed, not '5'"),
+        ({"generators": {"style": "--kimg 1 --seed 2"}}, "generators: style: --seed is that of"),
+        (
+            {"sets": {"{edit}": {"generator": "style", "options": "--seed=2"}}},
+            "sets: a+: --seed is that of the study's seeds",
+        ),
         ({"folds": "two"}, "folds: a whole number is needed, not 'two'"),
         ({"sets": {"x": ["a"]}}, "sets: x: the parts are generator, options, edits"),
         ({"generators": "--kimg 1"}, "generators: names with options"),
