@@ -1,7 +1,8 @@
 """The leak guard of training: what a network will have seen, and what it must not have.
 
 In: the real set with its rows, and the synthetic sets. Out: a `Seen` for `seen.json`; a GateError
-(exit 5) where validation or test would be judged by a network that knows them.
+(exit 5) where validation or test would be judged by a network that knows them; near copies of them
+among the images to train on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cxrtool.data import published
 from cxrtool.data.cache import keys_of_pixels
 from cxrtool.data.keys import SEEN, Seen, refuse_copies, refuse_overlap
 from cxrtool.data.manifest import Dataset
+from cxrtool.data.near_rows import NearRows, near_rows
 from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import select_rows
 
@@ -26,6 +29,22 @@ def run_of(path: Path) -> Path | None:
     folders = path.resolve().parents[:2]  # checkpoints lie one deeper
     marks = SEEN, "run.json"
     return next((f for f in folders if any((f / mark).is_file() for mark in marks)), None)
+
+
+def foreign_weights(weights: str, init_from: Path | None) -> Seen:
+    """What is unknown of weights to start from that belong to no run here.
+
+    ImageNet's have seen no patients: of them there is nothing to say.
+
+    Args:
+        weights: The name of published weights, or "none".
+        init_from: A run, a file of one, or another file.
+    """
+    if weights in published.TRAINED_ON:
+        return Seen(unknown=frozenset({published.name_of_published(weights)}))
+    if init_from is not None and run_of(init_from) is None:
+        return Seen(unknown=frozenset({published.name_of_file(init_from)}))
+    return Seen()
 
 
 def seen_in_training(
@@ -81,6 +100,26 @@ def seen_in_training(
         for synth in synths:
             everything = everything.merge(Seen(pixels=frozenset(keys_of_pixels(synth)) - {""}))
     return everything, {"generator": _extra(generators, own), "start": _extra(starts, own)}
+
+
+def near_held_out(
+    data: Dataset, train: np.ndarray, synths: Sequence[Dataset], part: str
+) -> tuple[list[NearRows], int]:
+    """Near copies of rows that choose or judge a network, among the images that it is trained on.
+
+    Args:
+        data: The real set.
+        train: Its rows to train on.
+        synths: Synthetic sets.
+        part: "val" or "test": all its rows, whatever their view.
+
+    Returns:
+        ``(near, of)``: what was found in each set, and how many rows were looked at.
+    """
+    options = SelectionOptions(view="all", split=part)
+    held_out = select_rows(data, options, allow_empty=True)
+    sets = [(data, train), *((synth, np.arange(len(synth))) for synth in synths)]
+    return [near_rows(data, held_out, *each) for each in sets], len(held_out)
 
 
 def _extra(others: Iterable[tuple[str, Seen, Path]], own: Seen) -> int:

@@ -6,14 +6,16 @@ The first key is an HMAC of the patient id under the namespace of the ids; the s
 image at 64 px (`cxrtool.data.images.pixel_key`), of the original and of the prepared pixels. An
 image that was taken out of a dataset directory has lost its original: only the key of the prepared
 pixels finds it, in a synthetic set at the same size, and in a set that was prepared from it at any
-size. A copy that was resampled by another program has neither key; nearness is measured by
-``evaluate images``. A match in either is a leak, for that row and for what belongs to it in its
-data set (`cxrtool.data.select.units`: where patient ids are missing, its study). Ids of different
-namespaces cannot be compared; pixels always can. A network that came without keys (a copy of
-``cxr share``) is of unknown history, and so is what is made with it: that is said wherever a leak
-would be refused, and refuses nothing. Where the namespace only says how a set was read
-(`columns.FORMAT_NAMESPACES`), equal ids are one person if both sets share an image of that person;
-else they are a caution, since two hospitals that nobody named may both have a patient 1.
+size. A copy that was resampled by another program has neither key; what is only near is listed by
+`cxrtool.data.near_rows`. A match in either is a leak, for that row and for what belongs to it in
+its data set (`cxrtool.data.select.units`: where patient ids are missing, its study). Ids of
+different namespaces cannot be compared; pixels always can. A network that came without keys (a copy
+of ``cxr share``, weights of others) is of unknown history, and so is what is made with it: that is
+said wherever a leak would be refused, and refuses nothing. Weights of a classifier name the keys
+that belong to them in their header, so that no other ``seen.json`` can stand beside them. Where the
+namespace only says how a set was read (`columns.FORMAT_NAMESPACES`), equal ids are one person if
+both sets share an image of that person; else they are a caution, since two hospitals that nobody
+named may both have a patient 1.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import hashlib
 import hmac
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +35,8 @@ import pandas as pd
 
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError
-from cxrtool.core.files import canonical_json
-from cxrtool.data import columns
+from cxrtool.core.files import canonical_json, sha256_file
+from cxrtool.data import columns, published
 from cxrtool.data.cache import keys_of_pixels, prepared_keys
 from cxrtool.data.columns import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, SPLIT
 from cxrtool.data.manifest import Dataset, load_dataset
@@ -43,7 +45,7 @@ from cxrtool.data.select import patient_groups
 if TYPE_CHECKING:
     from cxrtool.core.runs import Run
 
-SEEN, MODEL = "seen.json", "model.json"
+SEEN, MODEL, WEIGHTS = "seen.json", "model.json", "model.safetensors"
 FORMAT = 1
 FORMAT_UNKNOWN = 2  # with `Seen.unknown`, which versions that know format 1 alone must not miss
 #: Role of an input -> what a message calls it.
@@ -57,7 +59,7 @@ _ROLES = {
     "extend": "earlier training",
     "data": "data set",
 }
-_DEEPEST = 8
+DEEPEST = 8
 _SHOWN = 5  # copies named in a message
 Keys = frozenset[str]
 
@@ -210,8 +212,10 @@ class Seen:
 
         Raises:
             InputError: There is none and no network either, or it is damaged.
+            GateError: It is not the one that the weights beside it name.
         """
         file = run_dir / SEEN
+        _refuse_other_keys(file, run_dir / WEIGHTS)
         if not file.is_file() and (run_dir / MODEL).is_file():
             return cls(unknown=frozenset({_name_of(run_dir / MODEL)}))
         try:
@@ -229,6 +233,20 @@ class Seen:
             raise InputError(what, file=file, hint="train it again with this version") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"is damaged: {error}", file=file) from None
+
+
+def _refuse_other_keys(file: Path, weights: Path) -> None:
+    """Weights that name another ``seen.json`` than the one beside them have seen other images.
+
+    Those of earlier versions name none.
+    """
+    digest = published.digest_in_header(weights)
+    if digest and file.is_file() and sha256_file(file) != digest:
+        raise GateError(
+            f"leak: {file} is not what the weights beside it were trained with: they name another"
+            " one, so that what they have seen is not in it",
+            hint="copy the folder of the training again as a whole",
+        )
 
 
 def _keys(record: Mapping[str, Any]) -> Seen:
@@ -254,14 +272,40 @@ def _name_of(model: Path) -> str:
 
 def unknown_history(*several: Seen) -> str:
     """What a reader must know of networks without keys, in a sentence; "" where there is none."""
-    names = sorted(frozenset[str]().union(*(seen.unknown for seen in several)))
+    names = _unknown(several)
     if not names:
         return ""
+    known_as = ", ".join(map(published.titles, names))
     return (
-        f"Of unknown history: {', '.join(names)} (no keys came with it). Whether it was trained on"
+        f"Of unknown history: {known_as} (no keys came with it). Whether it was trained on"
         " images or patients that judge here cannot be told: numbers may flatter it, and what it"
         " made may be a copy."
     )
+
+
+def published_history(several: Iterable[Seen], datasets: Iterable[Dataset]) -> list[str]:
+    """Sentences on published weights that judge, or are judged on, the source of their training.
+
+    Args:
+        several: What networks have seen.
+        datasets: The sets that they are judged on.
+    """
+    sets = list(datasets)
+    shared = {
+        (name, title)
+        for name in _unknown(several)
+        for dataset in sets
+        if (title := published.of_its_source(name, dataset.info))
+    }
+    return [
+        f"The {name} were trained on {title}, where these images come from, and may have seen them:"
+        " take numbers of networks that start from them for too good, and judge on another source."
+        for name, title in sorted(shared)
+    ]
+
+
+def _unknown(several: Iterable[Seen]) -> list[str]:
+    return sorted(frozenset[str]().union(*(seen.unknown for seen in several)))
 
 
 def _each(a: Seen, b: Seen, combined: Callable[[Keys, Keys], Keys]) -> Seen:
@@ -364,13 +408,13 @@ def _matches(
     return every if rows is None else tuple(each[rows] for each in every)
 
 
-def _share_a_patient(folder: Path, dataset: Dataset, deepest: int = _DEEPEST) -> bool:
+def _share_a_patient(folder: Path, dataset: Dataset, deepest: int = DEEPEST) -> bool:
     """Whether a data set that a run was made from has an image of one person in common with this.
 
     Only folders that still lie where `run.json` says can be looked at.
     """
     ours = _people_in_images(dataset)
-    for _, path in _inputs_of(folder):
+    for _, path in inputs_of(folder):
         with contextlib.suppress(InputError):
             if (path / columns.DATASET).is_file():
                 other = load_dataset(path)
@@ -457,7 +501,7 @@ def _inputs_that_saw(folder: Path, dataset: Dataset, rows: np.ndarray | None) ->
         dataset: The data set of the rows.
         rows: The rows; None for all.
     """
-    for role, path in _inputs_of(folder):
+    for role, path in inputs_of(folder):
         with contextlib.suppress(InputError):  # most inputs are no networks
             if seen_rows(Seen.load(path), dataset, rows).any():
                 yield f"its {_ROLES.get(role, role)} {path.name}"
@@ -465,7 +509,7 @@ def _inputs_that_saw(folder: Path, dataset: Dataset, rows: np.ndarray | None) ->
                 return
 
 
-def _inputs_of(folder: Path) -> list[tuple[str, Path]]:
+def inputs_of(folder: Path) -> list[tuple[str, Path]]:
     """Role and path of a run's inputs, as it recorded them; none where it is no run."""
     try:
         record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
@@ -508,7 +552,7 @@ def refuse_overlap(
         )
         keys = [f"{n:,} {how}" for n, how in ways if n]
         steps = () if folder is None else _inputs_that_saw(folder, dataset, rows)
-        way = ", ".join(itertools.islice(steps, _DEEPEST))
+        way = ", ".join(itertools.islice(steps, DEEPEST))
         raise GateError(
             f"leak: {overlap.images:,} of {overlap.of:,} {what} images were seen by {who} "
             f"({' and '.join(keys)})" + (f" through {way}" if way else ""),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from cxrtool.data import near_rows
 from cxrtool.pages import figures, page
 from cxrtool.stats.classifier_results import Evaluation, reliability, run_name
 from cxrtool.stats.comparison import COMPARED, MEAN, Difference, Scored, group_score
@@ -22,6 +23,7 @@ from cxrtool.stats.verdicts import MIN_SEEDS, POWER
 from cxrtool.stats.wording import intervals_cover, number, with_interval
 
 TILE_PX = 96
+NEAR_SHOWN = 20
 
 
 def cell(scored: Scored, group: Group, row: str, metric: str) -> str:
@@ -60,6 +62,28 @@ def about(e: Evaluation, shown: Sequence[Difference]) -> str:
     groups = {group.name: group for group in e.groups}
     judged = [d for d in shown if not math.isnan(d.p)]
     return explained([claim(groups[d.a], groups[d.b]) for d in judged])
+
+
+def near_copies(e: Evaluation) -> list[page.Section]:
+    """Judged images that are nearly images that a run has seen, in pairs."""
+    records = [record for near in e.near for record in near.records(names=False)]
+    if not records:
+        return []
+    text = (
+        "The leak guard refuses identical images. These pairs are not identical, but one picture"
+        " after a flip, a crop, other contrast or another save, or films of one person that hardly"
+        " differ: what such an image scores says little about new patients."
+    )
+    caption = "Rows of the two manifests; likeness: correlation of fine details, 1 for one picture."
+    tiles = page.Picture(
+        near_rows.picture(e.near),
+        "judged images above the images that they are near copies of",
+        "Above: judged images; beneath: images that a run has seen.",
+    )
+    shown, left = records[:NEAR_SHOWN], len(records) - NEAR_SHOWN
+    more = [page.Text(f"{left:,} more pairs are in {near_rows.TABLE}.")] if left > 0 else []
+    table = page.Table.of(shown, caption, text_columns=0)
+    return [page.Section("Near copies", [page.Text(text), tiles, table, *more])]
 
 
 def decisions(e: Evaluation) -> list[page.Section]:

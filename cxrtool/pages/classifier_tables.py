@@ -104,6 +104,11 @@ def predictions(
     return ["run", *extra, "row", *e.scored.labels], cells
 
 
+def near_copies(e: Evaluation, *, names: bool) -> Records:
+    """One record a judged row that is a near copy of an image that a run has seen."""
+    return Records([record for near in e.near for record in near.records(names=names)])
+
+
 def shown(e: Evaluation) -> tuple[list[str], list[list[str]]]:
     """A small table for the terminal: the means of every group."""
     mean = e.scored.rows.index(MEAN)

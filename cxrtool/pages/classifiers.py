@@ -49,6 +49,7 @@ def build(e: Evaluation) -> page.Page:
     sections = [_key_numbers(e), _scores(e)]
     if e.differences:
         sections += _differences(e)
+    sections += more.near_copies(e)
     sections += [_labels(e), *more.decisions(e), _curves(e), *more.calibration(e)]
     sections += [*more.subgroups(e), *more.maps(e), *more.learning(e), *more.images(e)]
     sections.append(more.provenance(e))

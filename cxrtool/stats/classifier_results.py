@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cxrtool.data.near_rows import NearRows
 from cxrtool.stats.comparison import MEAN, Difference, Scored
 from cxrtool.stats.groups import Group
 
@@ -91,6 +92,7 @@ class Evaluation:
         compared: What the leak guard could not compare, "" where ids and pixels both were.
         unfair: What the headline must add, "" if nothing.
         cautions: Sentences that a reader must see (labels left out, failed gates).
+        near: Judged rows that are near copies of images that a run has seen.
     """
 
     source: str
@@ -113,6 +115,7 @@ class Evaluation:
     compared: str = ""
     unfair: str = ""
     cautions: Sequence[str] = field(default_factory=list)
+    near: Sequence[NearRows] = field(default_factory=list)
 
 
 def why_undefined(truth: np.ndarray, mask: np.ndarray) -> str | None:

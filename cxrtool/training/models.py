@@ -25,7 +25,12 @@ Kind = Literal["generator", "classifier", "clip"]
 REQUIRED = ("kind", "arch", "architecture", "labels", "preprocessing")
 
 
-def save_model(run: Run, module: nn.Module | Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+def save_model(
+    run: Run,
+    module: nn.Module | Mapping[str, Tensor],
+    meta: Mapping[str, Any],
+    header: Mapping[str, str] | None = None,
+) -> None:
     """Write `model.json` and `model.safetensors` into the run directory.
 
     Args:
@@ -35,6 +40,7 @@ def save_model(run: Run, module: nn.Module | Mapping[str, Tensor], meta: Mapping
             (name), `architecture` (constructor arguments), `labels` (names in order; empty where
             there are none), `preprocessing` (`size`, and `fit`, `kernel`, `channels` where known).
             Usual: `label_kind`, `policy`, `selection`, `thresholds`.
+        header: What the weights say of themselves wherever they are copied to.
 
     Raises:
         ValueError: a required entry is missing (a bug of the caller).
@@ -48,7 +54,7 @@ def save_model(run: Run, module: nn.Module | Mapping[str, Tensor], meta: Mapping
         name: value.detach().cpu().contiguous().clone() for name, value in sorted(state.items())
     }
     with run.atomic("model.safetensors") as path:
-        write_tensors(tensors, path)
+        write_tensors(tensors, path, header)
     weights = {
         "file": "model.safetensors",
         "sha256": sha256_file(run.path("model.safetensors")),
@@ -59,17 +65,20 @@ def save_model(run: Run, module: nn.Module | Mapping[str, Tensor], meta: Mapping
     run.write_json("model.json", {"format": FORMAT, **meta, "weights": weights})
 
 
-def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+def write_tensors(
+    tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str] | None = None
+) -> None:
     """Write a safetensors file.
 
     Args:
         tensors: On the CPU, contiguous, none sharing memory with another.
         path: The file, not written atomically.
+        header: Metadata of the file.
 
     Raises:
         OSError: no space or no permission (safetensors itself hides it in an error of its own).
     """
-    path.write_bytes(save(dict(tensors)))
+    path.write_bytes(save(dict(tensors), dict(header) if header else None))
 
 
 def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -16,6 +16,9 @@ from cxrtool.classifiers.inputs import input_size, learnable, refuse_thin_fracti
 from cxrtool.commands.train_cls import inputs, training
 from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console, fingerprints, runs
+from cxrtool.core.files import sha256_file
+from cxrtool.data import published
+from cxrtool.data.keys import SEEN
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.select import select_rows
@@ -34,7 +37,11 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         fingerprints.require_complete(earlier, stages=("train-cls",))
     learned = config.chosen_arm != "duplicate"
     seen, extra = guard.seen_in_training(data, rows, synths, earlier, learned=learned)
+    foreign = guard.foreign_weights(config.weights, config.init_from)
+    histories = inputs.warn_of_histories(foreign, data)
+    seen = seen.merge(foreign)
     inputs.warn_of_unfairness(extra)
+    near = inputs.list_near_copies(run, data, rows["train"], synths)
     requested = wanted_labels(data, config.classes)
     refuse_thin_fraction(data, rows["train"], config, requested, policy)
     start = inputs.load_start(config, requested)
@@ -75,7 +82,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "start_digest": next((ref.fingerprint[:8] for ref in run.inputs("init")), None),
         "sources": [inputs.source_record(synth) for synth in synths],
     }
-    models.save_model(run, fit.network, {**description, **more})
+    header = {published.HEADER_KEY: sha256_file(run.path(SEEN))}
+    models.save_model(run, fit.network, {**description, **more}, header)
     chosen = fit.chosen
     console.say(f"best mean validation AUROC {chosen.score:.4f} at step {chosen.step:,}")
     best = next(entry for entry in fit.history if entry["step"] == chosen.step)
@@ -86,6 +94,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "left_out": left_out,
         "images": {name: len(part) for name, part in parts.items()},
         "val_images": len(val),
+        "near_copies": near,
+        "cautions": histories,
         "test_images": len(test),
         "steps": fit.steps,
         "phases": description["phases"],

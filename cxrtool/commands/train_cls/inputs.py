@@ -9,15 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from cxrtool.classifiers import inputs, pretrained
+from cxrtool.classifiers import guard, inputs, pretrained
 from cxrtool.classifiers.arms import Reader, compose, refuse_made_rows, refuse_unjoinable
 from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.pretrained import Start
 from cxrtool.commands.train_cls.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
+from cxrtool.core.runs import Run
+from cxrtool.data import near_rows
+from cxrtool.data.keys import Seen, published_history, unknown_history
 from cxrtool.data.labels import LabelPolicy, require_labels
 from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.stats.predictions import csv_text
 
 
 def load_inputs(config: Config, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
@@ -44,6 +48,40 @@ def warn_of_unfairness(extra: dict[str, int]) -> None:
                 f"the {who} was trained on {n:,} patients or images that this classifier is"
                 " not: no fair comparison with arms without it"
             )
+
+
+def warn_of_histories(foreign: Seen, data: Dataset) -> list[str]:
+    """Say what is not known of the weights that training starts from; the sentences."""
+    sentences = [unknown_history(foreign), *published_history([foreign], [data])]
+    sentences = [sentence for sentence in sentences if sentence]
+    for sentence in sentences:
+        console.warn(sentence)
+    return sentences
+
+
+def list_near_copies(
+    run: Run, data: Dataset, train: np.ndarray, synths: list[Dataset]
+) -> dict[str, int]:
+    """Say which validation and test rows are nearly training images, and write ``near_copies.csv``.
+
+    Here, before hours of training, since here it is known for the first time what is trained on
+    what. Nothing is refused: whether two films are one is for people to see.
+
+    Returns:
+        How many rows, by part; parts without one are left out.
+    """
+    counts: dict[str, int] = {}
+    records: list[dict[str, str]] = []
+    for part in ("val", "test"):
+        near, of = guard.near_held_out(data, train, synths, part)
+        if caution := near_rows.sentence(near, of, part, "training images"):
+            counts[part] = len({pair.row for each in near for pair in each.pairs})
+            records += [record for each in near for record in each.records(names=True)]
+            console.warn(f"{caution} {near_rows.examples(near)}")
+    if records:
+        cells = [list(record.values()) for record in records]
+        run.write_text(near_rows.TABLE, csv_text(list(records[0]), cells))
+    return counts
 
 
 def load_start(config: Config, labels: tuple[str, ...]) -> Start | None:

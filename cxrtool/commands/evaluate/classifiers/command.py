@@ -17,8 +17,7 @@ from cxrtool import classifiers
 from cxrtool.commands.evaluate.classifiers import inputs, page
 from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core import console, fingerprints, runs
-from cxrtool.data import manifest, maps
-from cxrtool.data.keys import Seen, unknown_history
+from cxrtool.data import manifest, maps, near_rows
 from cxrtool.pages import classifier_tables, render
 from cxrtool.pages import classifiers as classifier_page
 from cxrtool.stats import comparison, joining
@@ -64,8 +63,9 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         left_out.append(joining.SETS_BY_ORDER)
     if compared:
         left_out.append(f"Training and test rows were {compared}.")
-    if unknown := unknown_history(*map(Seen.load, run.paths("runs"))):
-        left_out.append(unknown)
+    left_out += inputs.unknown_histories(run, described, datasets)
+    near, near_cautions = inputs.near_copies(run, folds, config.split)
+    left_out += near_cautions
     test = inputs.rows_of(folds, labels, joining.common_policy(names, described))
     members = [own for _, own in pooled]
     scores = inputs.predict_all(run, networks, test, members, device)
@@ -99,6 +99,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         image_reports=[fingerprints.read_json(path / "metrics.json") for path in image_reports],
         unfair=page.unfair(first),
         cautions=page.cautions(left_out, test, scores, first),
+        near=near,
     )
     for caution in result.cautions:
         console.warn(caution)
@@ -136,6 +137,9 @@ def write_outputs(
     groups = classifier_tables.subgroups(result)
     between = classifier_tables.subgroup_differences(result)
     tables = {"metrics.csv": metrics, "comparison.csv": differences}
+    near = classifier_tables.near_copies(result, names=config.include_ids)
+    if near.records:
+        tables |= {near_rows.TABLE: near}
     if result.subgroups:
         tables |= {"subgroups.csv": groups, "subgroup_differences.csv": between}
     for name, table in tables.items():
@@ -157,6 +161,7 @@ def write_outputs(
             "operating_points": list(result.operating),
             "subgroups": groups.records,
             "subgroup_differences": between.records,
+            "near_copies": near.records,
         },
     )
     render.write(run, classifier_page.build(result), "evaluate classifiers", with_markdown=True)

@@ -15,10 +15,11 @@ from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.classifiers.arms import refuse_unfinished
 from cxrtool.classifiers.prediction import Calibration, in_blocks, input_pixels
 from cxrtool.commands.evaluate.classifiers.options import Config
+from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
-from cxrtool.data import cache, keys, manifest, select
+from cxrtool.data import cache, keys, manifest, near_rows, published, select
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.stats.classifier_results import BY_PIXELS, EQUAL_IDS, IN_PART, WITHOUT_IDS
 from cxrtool.stats.comparison import Scored, score_runs
@@ -57,7 +58,7 @@ def refuse_unequal_regimens(
             raise GateError(
                 f"{name} hangs on {', '.join(sorted(unknown))} of unknown history: whether that was"
                 " trained on more than its classifier cannot be told",
-                hint="leave --strict-regimen out, or train a generator whose seen.json is here",
+                hint="leave --strict-regimen out, or use networks whose seen.json is here",
             )
         for who, n in saw_more(description).items():
             raise GateError(
@@ -125,6 +126,48 @@ def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
         elif overlap.in_part:
             caution = caution or IN_PART
     return caution
+
+
+def unknown_histories(
+    run: Run, described: list[dict[str, Any]], datasets: list[manifest.Dataset]
+) -> list[str]:
+    """Sentences on networks and weights behind the runs of which nobody knows what they saw.
+
+    Runs of earlier versions name their published weights in their description alone.
+    """
+    starts = {str(d.get("starts_from")) for d in described} & published.TRAINED_ON.keys()
+    named = keys.Seen(unknown=frozenset(map(published.name_of_published, starts)))
+    every = [named, *map(keys.Seen.load, run.paths("runs"))]
+    sentences = [keys.unknown_history(*every), *keys.published_history(every, datasets)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def near_copies(
+    run: Run, folds: Sequence[Fold], split: str
+) -> tuple[list[near_rows.NearRows], list[str]]:
+    """Judged rows that are nearly images that a run has seen; what was not looked at is said.
+
+    Returns:
+        ``(near, cautions)``: what was found, and sentences for the reader.
+    """
+    folders = run.paths("runs")
+    near: list[near_rows.NearRows] = []
+    missing = 0
+    for fold in folds:
+        seen = near_rows.seen_in_sets([folders[k] for k in fold.runs], fold.data)
+        near += [near_rows.near_rows(fold.data, fold.rows, *each) for each in seen.rows]
+        missing += seen.missing
+    of = sum(len(fold.rows) for fold in folds)
+    cautions = []
+    if text := near_rows.sentence(near, of, split, "images that a run has seen"):
+        console.say(near_rows.examples(near))
+        cautions.append(text)
+    if missing:
+        cautions.append(
+            f"Near copies were not looked for among {missing:,} images that the runs have seen:"
+            " their sets do not lie any more where the runs were made."
+        )
+    return [each for each in near if each.pairs], cautions
 
 
 @dataclass(frozen=True)

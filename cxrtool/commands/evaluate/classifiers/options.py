@@ -12,7 +12,7 @@ from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_opt
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite; intervals corrected as
 # p is. 7: intervals of means over seeds cover the seeds, as those of evaluate clip do. 8: runs of
 # which each seed has a synthetic set of its own are one arm; what a verdict is about, and what it
-# would find
+# would find; near copies of what the runs have seen are listed
 FORMAT = 8
 page_option = partial(option, panel="What the page shows")
 gate_option = partial(option, panel="Gates: when to fail (exit 5)")
