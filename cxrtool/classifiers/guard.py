@@ -12,6 +12,7 @@ import numpy as np
 
 from cxrtool.data import published
 from cxrtool.data.cache import keys_of_pixels
+from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import SEEN, Seen, refuse_copies, refuse_overlap
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.near_rows import NearRows, near_rows
@@ -102,24 +103,20 @@ def seen_in_training(
     return everything, {"generator": _extra(generators, own), "start": _extra(starts, own)}
 
 
-def near_held_out(
-    data: Dataset, train: np.ndarray, synths: Sequence[Dataset], part: str
-) -> tuple[list[NearRows], int]:
+def near_held_out(data: Dataset, train: np.ndarray, synths: Sequence[Dataset]) -> list[NearRows]:
     """Near copies of rows that choose or judge a network, among the images that it is trained on.
 
     Args:
-        data: The real set.
+        data: The real set, with validation and test rows of whatever view.
         train: Its rows to train on.
         synths: Synthetic sets.
-        part: "val" or "test": all its rows, whatever their view.
 
     Returns:
-        ``(near, of)``: what was found in each set, and how many rows were looked at.
+        What was found in each set.
     """
-    options = SelectionOptions(view="all", split=part)
-    held_out = select_rows(data, options, allow_empty=True)
+    held_out = np.flatnonzero(np.isin(data.column(SPLIT), ("val", "test")))
     sets = [(data, train), *((synth, np.arange(len(synth))) for synth in synths)]
-    return [near_rows(data, held_out, *each) for each in sets], len(held_out)
+    return [near_rows(data, held_out, *each) for each in sets]
 
 
 def _extra(others: Iterable[tuple[str, Seen, Path]], own: Seen) -> int:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,10 @@ class NearRows:
     data: Dataset
     other: Dataset
     pairs: Sequence[Pair]
+
+    def among(self, rows: np.ndarray) -> "NearRows":
+        """The pairs of some rows: bool [N]."""
+        return replace(self, pairs=[pair for pair in self.pairs if rows[pair.row]])
 
     def records(self, *, names: bool) -> list[dict[str, str]]:
         """A record a pair: rows of the two manifests, and the names of the images if wanted."""

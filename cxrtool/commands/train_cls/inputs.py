@@ -18,6 +18,7 @@ from cxrtool.core import console
 from cxrtool.core.errors import UsageError
 from cxrtool.core.runs import Run
 from cxrtool.data import near_rows
+from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import Seen, published_history, unknown_history
 from cxrtool.data.labels import LabelPolicy, require_labels
 from cxrtool.data.manifest import Dataset, load_dataset
@@ -71,14 +72,13 @@ def list_near_copies(
         How many rows, by part; parts without one are left out.
     """
     counts: dict[str, int] = {}
-    records: list[dict[str, str]] = []
+    near, split = guard.near_held_out(data, train, synths), data.column(SPLIT)
     for part in ("val", "test"):
-        near, of = guard.near_held_out(data, train, synths, part)
-        if caution := near_rows.sentence(near, of, part, "training images"):
-            counts[part] = len({pair.row for each in near for pair in each.pairs})
-            records += [record for each in near for record in each.records(names=True)]
-            console.warn(f"{caution} {near_rows.examples(near)}")
-    if records:
+        own = [each.among(split == part) for each in near]
+        if caution := near_rows.sentence(own, int((split == part).sum()), part, "training images"):
+            counts[part] = len({pair.row for each in own for pair in each.pairs})
+            console.warn(f"{caution} {near_rows.examples(own)}")
+    if records := [record for each in near for record in each.records(names=True)]:
         cells = [list(record.values()) for record in records]
         run.write_text(near_rows.TABLE, csv_text(list(records[0]), cells))
     return counts
