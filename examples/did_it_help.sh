@@ -64,26 +64,26 @@ length() {
   echo "${kimg[k]:-${kimg[0]}}"
 }
 
-# own SEED: what the generator and the images of a seed are called, -SEED, or nothing where all seeds share them
-own() { if [ "$ONE_GENERATOR" = 0 ]; then echo "-$1"; fi; }
+# generator NAME SEED, images NAME SEED: their folders. (NAME-gan-SEED is the classifier of the arm gan.)
+generator() { if [ "$ONE_GENERATOR" = 1 ]; then echo "$1-gan"; else echo "$1-generator-$2"; fi; }
+images() { if [ "$ONE_GENERATOR" = 1 ]; then echo "$1-synth"; else echo "$1-synth-$2"; fi; }
 
 # regimen DATA FRACTION NAME TARGETS SHARE CLASSES: generators, their images, every arm and seed
 regimen() {
-  local data="$1" fraction="$2" name="$3" targets="$4" share="$5" arm seed of
+  local data="$1" fraction="$2" name="$3" targets="$4" share="$5" arm seed
   local labels=() synth seeds="$SEEDS"
   [ -n "$6" ] && labels=(--classes "$6")
   if [ "$ONE_GENERATOR" = 1 ]; then seeds=0; fi
   for seed in $seeds; do
-    of="$(own "$seed")"
     # $GENERATOR is several words.
     cxr train-gan "$data" --fraction "$fraction" --size "$SIZE" $GENERATOR --kimg "$(length "$fraction")" \
-      --seed "$seed" "${train[@]}" -q -o "$name-gan$of"
-    cxr synthesize "$data" --gan "$name-gan$of" --fraction "$fraction" --target-frac "$share" \
-      --classes "$targets" --seed "$seed" "${train[@]}" -q -o "$name-synth$of"
+      --seed "$seed" "${train[@]}" -q -o "$(generator "$name" "$seed")"
+    cxr synthesize "$data" --gan "$(generator "$name" "$seed")" --fraction "$fraction" --target-frac "$share" \
+      --classes "$targets" --seed "$seed" "${train[@]}" -q -o "$(images "$name" "$seed")"
   done
   for arm in $ARMS; do
     for seed in $SEEDS; do
-      synth=("$name-synth$(own "$seed")")
+      synth=("$(images "$name" "$seed")")
       case "$arm" in none | standard) synth=() ;; esac
       cxr train-cls "$data" ${synth[@]+"${synth[@]}"} --arm "$arm" --seed "$seed" --fraction "$fraction" \
         --arch "$ARCH" --steps "$STEPS" ${labels[@]+"${labels[@]}"} "${train[@]}" -q -o "$name-$arm-$seed"
@@ -95,7 +95,7 @@ regimen() {
 runs=()
 data=()
 first="${SEEDS%% *}"
-shown="f1.0-synth$(own "$first")"
+shown="$(images f1.0 "$first")"
 if [ "$study" = kermany ]; then
   cxr prepare "$table" --format table --column class=class --size "$SIZE" -q -o data
   data=(--data data)
@@ -103,7 +103,7 @@ if [ "$study" = kermany ]; then
   for fraction in $REGIMENS; do
     regimen data "$fraction" "f$fraction" "NORMAL,VIRAL" 0.30 ""
   done
-  cxr evaluate images "$shown" --real data --features "f1.0-none-$first" --gan "f1.0-gan$(own "$first")" \
+  cxr evaluate images "$shown" --real data --features "f1.0-none-$first" --gan "$(generator f1.0 "$first")" \
     "${train[@]}" -q -o images
 else
   # Labels with at least 50 positives in the 1,560-image sample; other tables: set CLASSES and TARGETS.
@@ -123,7 +123,7 @@ else
   python3 "$here/expected_width.py" $(seq -f 'data%g' "$FOLDS") | tee expected-width.txt
   shown="fold1-$shown"
   cxr evaluate images "$shown" --real data1 --features "fold1-f1.0-none-$first" \
-    --gan "fold1-f1.0-gan$(own "$first")" "${train[@]}" -q -o images
+    --gan "$(generator fold1-f1.0 "$first")" "${train[@]}" -q -o images
 fi
 cxr evaluate classifiers "${runs[@]}" "${data[@]}" --synth "$shown" --image-report images --strict-regimen \
   "${train[@]}" -o report
