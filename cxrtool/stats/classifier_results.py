@@ -128,6 +128,34 @@ def why_undefined(truth: np.ndarray, mask: np.ndarray) -> str | None:
     return None if not known.all() else "no negative"
 
 
+def with_counts(
+    labels: Sequence[str],
+    places: Sequence[int],
+    truth: np.ndarray,
+    mask: np.ndarray,
+    codes: np.ndarray,
+) -> str:
+    """Labels with the patients that they rest on: "Edema (4), No Finding (3 without it)".
+
+    Args:
+        labels: L names.
+        places: Which of them.
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool.
+        codes: [N] int64 patient of each image.
+    """
+    words = []
+    for k in places:
+        positive = truth[:, k] > 0
+        sides = [len(np.unique(codes[mask[:, k] & side])) for side in (positive, ~positive)]
+        words.append(
+            f"{labels[k]} ({sides[0]})"
+            if sides[0] <= sides[1]
+            else f"{labels[k]} ({sides[1]} without it)"
+        )
+    return ", ".join(words)
+
+
 def run_name(groups: Sequence[Group], run: int) -> str:
     """Group and seed of one run, as tables show it."""
     group = next(g for g in groups if run in g.runs.values())
@@ -150,15 +178,15 @@ def prevalence(e: Evaluation) -> np.ndarray:
 
 
 def label_errors(
-    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray, defined: np.ndarray
+    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray, averaged: np.ndarray
 ) -> np.ndarray:
-    """Expected calibration error of each run and label, then the mean: [R, L + 1]."""
+    """Expected calibration error of each run and label, then the mean of some: [R, L + 1]."""
 
     def error(run: np.ndarray, k: int) -> float:
         return expected_calibration_error(truth[mask[:, k], k], run[mask[:, k], k])
 
     own = np.array([[error(run, k) for k in range(truth.shape[1])] for run in scores])
-    means = own[:, defined].mean(axis=1) if defined.any() else np.full(len(own), math.nan)
+    means = own[:, averaged].mean(axis=1) if averaged.any() else np.full(len(own), math.nan)
     return np.concatenate([own, means[:, None]], axis=1)
 
 

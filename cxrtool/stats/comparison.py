@@ -43,13 +43,14 @@ class Scored:
 
     Attributes:
         labels: L names.
-        points: [R, L + 1, M] float64, the last label is the mean over the defined ones.
+        points: [R, L + 1, M] float64, the last label is the mean over the `averaged` ones.
         samples: [R, L + 1, M, B] float64 under shared patient resamples.
-        defined: [L] bool, labels with both classes, which the mean is taken over.
+        defined: [L] bool, labels with both classes.
         patients: [L + 1] float64, those that each label's score rests on
             (`verdicts.patients_by_label`), and all.
         metrics: M names: `METRICS`, and for single-label sets `CLASS_METRICS`, which stand in the
             last row alone.
+        rare: Places of labels with both classes that the mean leaves out (`rare_labels`).
     """
 
     labels: tuple[str, ...]
@@ -58,6 +59,14 @@ class Scored:
     defined: np.ndarray
     patients: np.ndarray
     metrics: tuple[str, ...] = METRICS
+    rare: tuple[int, ...] = ()
+
+    @property
+    def averaged(self) -> np.ndarray:
+        """[L] bool, labels that the mean is taken over."""
+        out = self.defined.copy()
+        out[list(self.rare)] = False
+        return out
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -75,6 +84,7 @@ def score_runs(
     resamples: int,
     seed: int,
     classes: np.ndarray | None = None,
+    least: int = 0,
 ) -> Scored:
     """Score all runs on the same rows.
 
@@ -87,6 +97,7 @@ def score_runs(
         resamples: Patient resamples B.
         seed: Fixes the resamples.
         classes: [N] int64 class of each image of a single-label set, or None.
+        least: Patients with a label, and without it, below which the mean leaves it out.
     """
     how = {"resamples": resamples, "seed": seed}
     metrics: tuple[str, ...] = METRICS
@@ -96,9 +107,15 @@ def score_runs(
     # Average precision needs positives alone, but without negatives it is 1 whatever is predicted.
     points[np.isnan(points[..., 0])] = np.nan
     defined = ~np.isnan(points[0, :, 0])
-    means = points[:, defined].mean(axis=1) if defined.any() else np.full_like(points[:, 0], np.nan)
+    rare = rare_labels(verdicts.rarer_side(truth, mask, codes), defined, least)
+    averaged = defined.copy()
+    averaged[list(rare)] = False
+    inside = np.where(averaged[:, None], points, np.nan)
+    means = np.full_like(points[:, 0], np.nan)
+    if averaged.any():
+        means = points[:, averaged].mean(axis=1)
     mean_samples = [
-        intervals.mean_over_labels(points[..., m], samples[:, :, m]) for m in range(len(METRICS))
+        intervals.mean_over_labels(inside[..., m], samples[:, :, m]) for m in range(len(METRICS))
     ]
     points = np.concatenate([points, means[:, None]], axis=1)
     samples = np.concatenate([samples, np.stack(mean_samples, axis=1)[:, None]], axis=1)
@@ -112,7 +129,39 @@ def score_runs(
     patients = np.append(
         verdicts.patients_by_label(truth, mask, codes), verdicts.effective_patients(codes)
     )
-    return Scored(tuple(labels), points, samples, defined, patients, metrics)
+    return Scored(tuple(labels), points, samples, defined, patients, metrics, rare)
+
+
+def rare_labels(counts: np.ndarray, defined: np.ndarray, least: int) -> tuple[int, ...]:
+    """Places of defined labels that rest on fewer than `least` patients.
+
+    None where all of them do: then there is no better mean than that of all.
+
+    Args:
+        counts: [L] patients, from `verdicts.rarer_side`.
+        defined: [L] bool.
+        least: Patients.
+    """
+    few = defined & (counts < least)
+    return () if (few == defined).all() else tuple(np.flatnonzero(few).tolist())
+
+
+def resampled_interval(scored: Scored, samples: np.ndarray, row: int) -> tuple[float, float]:
+    """Percentile interval over test patients; (NaN, NaN) where the resamples are degenerate.
+
+    They are where too few hold both classes, where nothing varies in them (all positives above all
+    negatives), and where one patient alone has, or lacks, a label: then nothing is known of another
+    in their place.
+    """
+    low, high = percentile_interval(samples)
+    rests = (
+        scored.patients[:-1][scored.averaged]
+        if row == len(scored.labels)
+        else (scored.patients[row : row + 1])
+    )
+    if low == high or (len(rests) and rests.min() < 2):
+        return math.nan, math.nan
+    return low, high
 
 
 def group_score(scored: Scored, group: Group, row: int, metric: int) -> tuple[float, float, float]:
@@ -128,7 +177,7 @@ def group_score(scored: Scored, group: Group, row: int, metric: int) -> tuple[fl
     if math.isnan(value):
         return math.nan, math.nan, math.nan
     samples = scored.samples[runs, row, metric].mean(axis=0)
-    low, high = percentile_interval(samples)
+    low, high = resampled_interval(scored, samples, row)
     if len(runs) == 1 or math.isnan(low):
         return value, low, high
     low, high = estimate(values, samples, patient_freedom(scored, row, metric)).interval()
@@ -246,7 +295,7 @@ def difference(
     value = float(values.mean())
     too_few = f"too few runs for a verdict ({len(seeds)} of {MIN_SEEDS})"
     if len(seeds) == 1:
-        low, high = percentile_interval(resampled)
+        low, high = resampled_interval(scored, resampled, row)
         return replace(base, value=value, low=low, high=high, verdict=too_few)
     mean = estimate(values, resampled, patient_freedom(scored, row, metric))
     low, high = mean.interval()
@@ -267,14 +316,16 @@ def patient_freedom(scored: Scored, row: int, metric: int) -> float:
         return float(scored.patients[row] - 1)
     if scored.metrics[metric] == "accuracy":
         return float(scored.patients[-1] - 1)
-    return verdicts.mean_freedom(scored.patients[:-1][scored.defined])
+    own = scored.defined if scored.metrics[metric] in CLASS_METRICS else scored.averaged
+    return verdicts.mean_freedom(scored.patients[:-1][own])
 
 
 def _too_few_patients(scored: Scored, row: int) -> str:
     names = [
         name
         for k, name in enumerate(scored.labels)
-        if scored.patients[k] == 1 and row in (k, len(scored.labels))
+        if scored.patients[k] == 1
+        and (row == k or (row == len(scored.labels) and scored.averaged[k]))
     ]
     words = f" (one alone has, or lacks, {', '.join(names)})" if names else ""
     return f"too few patients for a verdict{words}"

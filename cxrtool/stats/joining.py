@@ -345,26 +345,32 @@ def common_labels(
         data: The data set with the truth.
 
     Returns:
-        ``(labels, left_out)``, the second one a sentence for each label that is left out.
+        ``(labels, left_out)``, the second one a sentence for each reason to leave labels out.
 
     Raises:
         InputError: Nothing is left.
     """
     own_labels = [{canonical(label) for label in labels} for labels in label_sets]
-    shared, left_out = [], []
+    shared: list[str] = []
+    reasons: dict[str, list[str]] = {}
     for label, covered in zip(data.info.labels, data.info.covered):
         lacking = [name for name, own in zip(names, own_labels) if canonical(label) not in own]
         if covered and not lacking:
             shared.append(label)
         elif len(lacking) < len(names):
             by = f"not predicted by {', '.join(lacking)}"
-            why = by if covered else "the data set says nothing about it"
-            left_out.append(f"{label} is left out: {why}.")
+            why = by if covered else "the data set says nothing of this"
+            reasons.setdefault(why, []).append(label)
     ours = {canonical(label) for label in data.labels}
     strange = sorted(
         {label for labels in label_sets for label in labels if canonical(label) not in ours}
     )
-    left_out += [f"{label} is left out: the data set does not have it." for label in strange]
+    if strange:
+        reasons[f"the data set does not have {'them' if len(strange) > 1 else 'it'}"] = strange
+    left_out = [
+        f"{', '.join(own)} {'are' if len(own) > 1 else 'is'} left out: {why}."
+        for why, own in reasons.items()
+    ]
     if not shared:
         require_labels(data, "a score")
         every = [*zip(names, label_sets), ("data", data.labels)]

@@ -18,6 +18,8 @@ from scipy import special, stats
 MIN_SEEDS = 5
 ALPHA = 0.05
 POWER = 0.8
+#: Patients with a label, or without it, below which a headline leaves the label out.
+FEW_PATIENTS = 10
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,19 @@ def patients_by_label(truth: np.ndarray, mask: np.ndarray, codes: np.ndarray) ->
     sides = (mask & (truth > 0)).T, (mask & ~(truth > 0)).T
     counts = [[effective_patients(codes[rows]) for rows in side] for side in sides]
     return np.asarray(np.min(counts, axis=0))
+
+
+def rarer_side(truth: np.ndarray, mask: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Patients with each label or without it, the fewer ones, each counted once: [L] int64.
+
+    Args:
+        truth: [N, L] in {0, 1}.
+        mask: [N, L] bool.
+        codes: [N] int64 patient of each image.
+    """
+    sides = (mask & (truth > 0)).T, (mask & ~(truth > 0)).T
+    counts = [[len(np.unique(codes[rows])) for rows in side] for side in sides]
+    return np.asarray(np.min(counts, axis=0), np.int64)
 
 
 def effective_patients(codes: np.ndarray) -> float:

@@ -4,6 +4,7 @@ In: floats, NaN where undefined. Out: short texts.
 """
 
 import math
+from collections.abc import Sequence
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -22,6 +23,27 @@ def _minus(text: str) -> str:
     if body == text:
         return text
     return "−" + body if body.strip("0.") else body
+
+
+def counted(n: int, what: str) -> str:
+    """ "1 run", "2,000 runs"."""
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
+
+
+def run_numbers(numbers: Sequence[int], of: int) -> str:
+    """Which runs of how many, in ascending order: "run 2", "runs 1–3, 7", "all 15 runs"."""
+    if len(numbers) == 1:
+        return f"run {numbers[0]}"
+    if len(numbers) == of:
+        return f"all {of:,} runs"
+    spans: list[list[int]] = []
+    for n in numbers:
+        if spans and n == spans[-1][1] + 1:
+            spans[-1][1] = n
+        else:
+            spans.append([n, n])
+    texts = [f"{a}" if a == b else f"{a}, {b}" if b == a + 1 else f"{a}–{b}" for a, b in spans]
+    return f"runs {', '.join(texts)}"
 
 
 def intervals_cover(resamples: int, units: str = "patients", *, seeds: bool = True) -> str:

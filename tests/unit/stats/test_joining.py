@@ -56,6 +56,15 @@ def test_labels_that_one_run_lacks_are_named() -> None:
     assert left_out == ["B is left out: not predicted by r2."]
 
 
+def test_labels_left_out_for_one_reason_are_one_sentence() -> None:
+    runs = [("A", "B", "C", "X", "Y"), ("A", "X", "Y")]
+    _, left_out = joining.common_labels(["r1", "r2"], runs, dataset(("A", "B", "C")))
+    assert left_out == [
+        "B, C are left out: not predicted by r2.",
+        "X, Y are left out: the data set does not have them.",
+    ]
+
+
 def test_disjoint_labels_are_refused_with_all_names() -> None:
     with pytest.raises(InputError, match="no label is common") as caught:
         joining.common_labels(["r1"], [("A",)], dataset(("B",)))

@@ -87,7 +87,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         mask=test.mask,
         scores=scores,
         codes=test.codes,
-        ece=label_errors(test.truth, test.mask, scores, scored.defined),
+        ece=label_errors(test.truth, test.mask, scores, scored.averaged),
         compared=compared,
         patients_known=all(data.info.patients for data in datasets),
         resamples=config.bootstrap,
@@ -98,7 +98,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         maps=page.activation_panels(config, test, shown_networks, groups, device),
         image_reports=[fingerprints.read_json(path / "metrics.json") for path in image_reports],
         unfair=page.unfair(first),
-        cautions=page.cautions(left_out, test, scores, first),
+        cautions=page.cautions(left_out, test, scores, first, scored.rare),
         near=near,
     )
     for caution in result.cautions:

@@ -24,6 +24,7 @@ from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.stats.classifier_results import BY_PIXELS, EQUAL_IDS, IN_PART, WITHOUT_IDS
 from cxrtool.stats.comparison import Scored, score_runs
 from cxrtool.stats.joining import Fold, positions, refuse_made_images
+from cxrtool.stats.verdicts import FEW_PATIENTS
 
 
 def read_set_names(config: Config) -> dict[str, str]:
@@ -202,6 +203,7 @@ class TestRows:
             resamples=config.bootstrap,
             seed=config.seed,
             classes=None if self.classes is None else self.classes[where],
+            least=FEW_PATIENTS,
         )
 
 

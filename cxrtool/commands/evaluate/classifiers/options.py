@@ -12,7 +12,8 @@ from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_opt
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite; intervals corrected as
 # p is. 7: intervals of means over seeds cover the seeds, as those of evaluate clip do. 8: runs of
 # which each seed has a synthetic set of its own are one arm; what a verdict is about, and what it
-# would find; near copies of what the runs have seen are listed
+# would find; near copies of what the runs have seen are listed; the mean leaves labels of few
+# patients out; degenerate resamples give no interval
 FORMAT = 8
 page_option = partial(option, panel="What the page shows")
 gate_option = partial(option, panel="Gates: when to fail (exit 5)")

@@ -4,7 +4,7 @@ In: networks, folds, truth and scores. Out: facts and cautions of the runs, what
 gave, subgroups, class activation maps, and the fidelity of synthetic images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,16 @@ from cxrtool.core import console, fingerprints, runs
 from cxrtool.data import cache, manifest
 from cxrtool.data.maps import canonical
 from cxrtool.stats import comparison, joining, subgroups
-from cxrtool.stats.classifier_results import MapPanel, Subgroup, label_errors, why_undefined
+from cxrtool.stats.classifier_results import (
+    MapPanel,
+    Subgroup,
+    label_errors,
+    why_undefined,
+    with_counts,
+)
 from cxrtool.stats.groups import Group
+from cxrtool.stats.verdicts import FEW_PATIENTS
+from cxrtool.stats.wording import run_numbers
 from cxrtool.training.rng import numpy_rng
 
 CAM_IMAGES = 4
@@ -78,18 +86,31 @@ def unfair(described: list[dict[str, Any]]) -> str:
 
 
 def cautions(
-    left_out: list[str], test: TestRows, scores: np.ndarray, described: list[dict[str, Any]]
+    left_out: list[str],
+    test: TestRows,
+    scores: np.ndarray,
+    described: list[dict[str, Any]],
+    rare: Sequence[int],
 ) -> list[str]:
-    """Sentences on what is unfair, missing or odd."""
-    sentences = [
-        f"The {who} run {n} (arm {d['recipe']['arm']}) was trained on {more:,} patients or images"
-        " that its classifier was not: its arm had more data than the others."
-        for n, d in enumerate(described, start=1)
-        for who, more in saw_more(d).items()
-    ]
-    sentences += left_out
+    """Sentences on what is unfair, missing or odd; what is of one kind stands in one.
+
+    Args:
+        left_out: Of labels that are not scored.
+        test: The rows.
+        scores: [R, N, L] of all runs.
+        described: One a run.
+        rare: Places of the labels that the mean leaves out.
+    """
+    runs, labels = len(described), test.labels
+    sentences = [*_had_more(described), *left_out]
     if len(np.unique(test.codes)) < 2:
         sentences.append("All images are of one patient: there is no interval and no verdict.")
+    if rare:
+        names = with_counts(labels, rare, test.truth, test.mask, test.codes)
+        sentences.append(
+            f"Fewer than {FEW_PATIENTS} patients: {names}. The mean leaves"
+            f" {'them' if len(rare) > 1 else 'it'} out."
+        )
     budgets = sorted({int(d.get("steps", 0)) for d in described})
     if len(budgets) > 1:
         counts = ", ".join(f"{n:,}" for n in budgets)
@@ -99,23 +120,56 @@ def cautions(
             f"Predictions of {len(test.folds)} folds are pooled: each image was judged by the"
             " network of its fold that has not seen the patient."
         )
-    for n, d in enumerate(described, start=1):
-        lacking = (d.get("calibration") or {}).get("uncalibrated")
-        if lacking:
-            sentences.append(
-                f"{', '.join(lacking)} not calibrated in run {n}: no positive in validation."
-            )
-    for k, label in enumerate(test.labels):
-        reason = why_undefined(test.truth[:, k], test.mask[:, k])
-        if reason:
-            sentences.append(
-                f"{label} has {reason} in these rows: undefined, left out of the mean."
-            )
-        flat = [n + 1 for n, own in enumerate(scores) if np.ptp(own[:, k]) == 0 and len(own) > 1]
-        if flat:
-            which = ", ".join(map(str, flat))
-            sentences.append(f"The same prediction for every image in {label} by run {which}.")
+    lacking = [(d.get("calibration") or {}).get("uncalibrated", ()) for d in described]
+    sentences += [
+        f"{', '.join(names)} not calibrated in {run_numbers(own, runs)}: no positive in validation."
+        for own, names in _by_runs((label, n) for n, own in enumerate(lacking, 1) for label in own)
+    ]
+    reasons: dict[str, list[str]] = {}
+    for k, label in enumerate(labels):
+        if reason := why_undefined(test.truth[:, k], test.mask[:, k]):
+            reasons.setdefault(reason, []).append(label)
+    sentences += [
+        f"{', '.join(names)} {'have' if len(names) > 1 else 'has'} {reason} in these rows:"
+        " undefined, left out of the mean."
+        for reason, names in reasons.items()
+    ]
+    flat = [
+        (label, n)
+        for k, label in enumerate(labels)
+        for n, own in enumerate(scores, start=1)
+        if np.ptp(own[:, k]) == 0 and len(own) > 1
+    ]
+    sentences += [
+        f"The same prediction for every image in {', '.join(names)} by {run_numbers(own, runs)}."
+        for own, names in _by_runs(flat)
+    ]
     return sentences
+
+
+def _had_more(described: Sequence[dict[str, Any]]) -> list[str]:
+    """Who knew more than the classifier, a sentence for each arm."""
+    counts: dict[tuple[str, str], dict[int, int]] = {}
+    for n, d in enumerate(described, start=1):
+        for who, more in saw_more(d).items():
+            counts.setdefault((who, d["recipe"]["arm"]), {})[n] = more
+    return [
+        f"The {who} {run_numbers(list(own), len(described))} (arm {arm}) was trained on"
+        f" {'up to ' if len(set(own.values())) > 1 else ''}{max(own.values()):,} patients or images"
+        " that its classifier was not: its arm had more data than the others."
+        for (who, arm), own in counts.items()
+    ]
+
+
+def _by_runs(pairs: Iterable[tuple[str, int]]) -> list[tuple[tuple[int, ...], list[str]]]:
+    """Labels of the same runs together, from pairs of label and run."""
+    runs: dict[str, list[int]] = {}
+    for label, run in pairs:
+        runs.setdefault(label, []).append(run)
+    labels: dict[tuple[int, ...], list[str]] = {}
+    for label, own in runs.items():
+        labels.setdefault(tuple(own), []).append(label)
+    return list(labels.items())
 
 
 def operating_points(
@@ -171,7 +225,7 @@ def score_subgroups(
                     comparison.compare(scored, groups),
                     mask.sum(axis=0),
                     (truth * mask).sum(axis=0).astype(np.int64),
-                    label_errors(truth, mask, scores[:, rows], scored.defined),
+                    label_errors(truth, mask, scores[:, rows], scored.averaged),
                 )
             )
     return out

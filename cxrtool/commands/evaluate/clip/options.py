@@ -8,8 +8,8 @@ from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_option
 
 # 2: bicubic resampling within the range; a recipe tells the activation; patients of intervals are
-# units of studies and copies; degrees of freedom by Welch and Satterthwaite. 3: what a
-# verdict would find
+# units of studies and copies; degrees of freedom by Welch and Satterthwaite. 3: what a verdict
+# would find; degenerate resamples give no interval
 FORMAT = 3
 
 
