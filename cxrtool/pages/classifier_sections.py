@@ -126,7 +126,8 @@ def _at_threshold(e: Evaluation, runs: Sequence[int], label: str) -> list[str]:
 def calibration(e: Evaluation) -> list[page.Section]:
     """Reliability curves, one panel a label, one curve an arm (its seeds pooled)."""
     panels = []
-    for k in np.flatnonzero(e.scored.defined):
+    labels = np.flatnonzero(e.scored.defined).tolist()
+    for k in labels:
         rows = e.mask[:, k]
         lines = []
         for i, group in enumerate(e.groups):
@@ -134,12 +135,24 @@ def calibration(e: Evaluation) -> list[page.Section]:
             truth = np.tile(e.truth[rows, k], len(runs))
             points = reliability(truth, e.scores[runs][:, rows, k].ravel())[:2]
             lines.append(figures.Line(i, group.name, *points))
-        panels.append(figures.Panel(e.scored.labels[k], lines))
+        panels.append(figures.Panel(lines))
     if not panels:
         return []
-    figure = figures.curve_figure(panels, "calibration", "predicted", "observed", diagonal=True)
+    svgs = figures.curve_panels(panels, "calibration", "predicted", "observed", diagonal=True)
+    items = [page.Svg(svg, e.scored.labels[k], _errors(e, k)) for k, svg in zip(labels, svgs)]
+    legend = [(i, group.name) for i, group in enumerate(e.groups)]
     caption = "Share of positives over mean prediction, bins of equal count; dashed: perfect."
-    return [page.Section("Calibration", [page.Svg(figure, caption)], folded=True)]
+    block = page.Panels(items, "Reliability.", legend, caption)
+    return [page.Section("Calibration", [block], folded=True)]
+
+
+def _errors(e: Evaluation, row: int) -> str:
+    """The calibration error of each arm in words."""
+    means = [
+        f"{group.name} {number(float(e.ece[list(group.runs.values()), row].mean()))}"
+        for group in e.groups
+    ]
+    return f"Expected calibration error: {', '.join(means)}."
 
 
 def subgroups(e: Evaluation) -> list[page.Section]:
@@ -203,7 +216,9 @@ def maps(e: Evaluation) -> list[page.Section]:
         what = f"images of {panel.label} above their class activation maps"
         pictures.append(
             [
-                page.Picture(_pairs(images, colored), f"{kind} {what}", f"{panel.label}: {kind}")
+                page.Picture(
+                    _pairs(images, colored), f"{kind} {what}", f"{panel.label}: {kind}", lossy=True
+                )
                 for kind, images, colored in panel.sides
             ]
         )
@@ -232,12 +247,19 @@ def learning(e: Evaluation) -> list[page.Section]:
         return []
     groups = [(g.name, [e.histories[run] for run in g.runs.values()]) for g in e.groups]
     groups = [(name, histories) for name, histories in groups if any(histories)]
-    figure = figures.losses_figure(groups, "learning")
+    svgs = figures.losses_panels([histories for _, histories in groups], "learning")
+    items = []
+    for (name, histories), svg in zip(groups, svgs):
+        ends = [history[-1]["val_loss"] for history in histories if history]
+        alt = f"Validation loss at the end: {number(min(ends))} to {number(max(ends))}."
+        items.append(page.Svg(svg, name, alt))
     caption = (
-        "Loss over optimizer steps, one line a seed (of the first fold). The validation rows are"
-        " real in every arm; a validation loss that rises while training falls is overfitting."
+        "One line a seed (of the first fold). The validation rows are real in every arm; a"
+        " validation loss that rises while training falls is overfitting."
     )
-    return [page.Section("Learning curves", [page.Svg(figure, caption)], folded=True)]
+    legend = list(enumerate(figures.LOSSES.values()))
+    block = page.Panels(items, "Loss over optimizer steps.", legend, caption)
+    return [page.Section("Learning curves", [block], folded=True)]
 
 
 def images(e: Evaluation) -> list[page.Section]:
@@ -269,11 +291,16 @@ def _cell(value: float | None) -> str:
 
 def provenance(e: Evaluation) -> page.Section:
     unseen = f"images, {e.compared}" if e.compared else "patients or images"
-    columns = list(dict.fromkeys(key for run in e.runs for key in run))
+    facts: dict[str, list[str]] = {
+        key: [str(run.get(key, "–")) for run in e.runs]
+        for key in dict.fromkeys(key for run in e.runs for key in run)
+    }
+    shared = {key for key, cells in facts.items() if len(cells) > 1 and len(set(cells)) == 1}
+    own = {key: cells for key, cells in facts.items() if key not in shared}
     rows = [
-        [run_name(e.groups, i), *(str(run.get(key, "–")) for key in columns)]
-        for i, run in enumerate(e.runs)
+        [run_name(e.groups, i), *(cells[i] for cells in own.values())] for i in range(len(e.runs))
     ]
+    same = [(key, cells[0]) for key, cells in facts.items() if key in shared and cells[0]]
     return page.Section(
         "Methods and provenance",
         [
@@ -300,7 +327,8 @@ def provenance(e: Evaluation) -> page.Section:
                     f" policy and row selection; none of them has seen these {unseen}.",
                 ]
             ),
-            page.Table(["run", *columns], rows, text_columns=len(columns) + 1),
+            *([page.Text("The same in all runs:"), page.Terms(same)] if same else []),
+            page.Table(["run", *own], rows, text_columns=len(own) + 1),
         ],
         folded=True,
     )

@@ -12,20 +12,32 @@ import numpy as np
 
 from cxrtool.pages import classifier_sections as more
 from cxrtool.pages import figures, page
-from cxrtool.stats.classifier_results import Evaluation, prevalence, primary
+from cxrtool.pages.classifier_words import arms, headline
+from cxrtool.stats.classifier_results import Evaluation, prevalence, primary, with_counts
 from cxrtool.stats.comparison import COMPARED, MEAN, Difference, group_score
 from cxrtool.stats.curves import pr_points, roc_points
 from cxrtool.stats.intervals import METRICS
-from cxrtool.stats.verdicts import POWER
-from cxrtool.stats.wording import number, p_value, with_interval
+from cxrtool.stats.verdicts import FEW_PATIENTS, POWER
+from cxrtool.stats.wording import counted, number, p_value, with_interval
 
-FEW_POSITIVES = 10
+#: What is said of the interval of one run.
+ONE_RUN = "one run: these patients only"
 
 
 def answer(e: Evaluation) -> str:
-    """The result in one sentence: the primary differences, else the first, else the first arm."""
+    """The result in plain words, then in numbers."""
+    return f"{headline(e, _shown(e))} {detail(e)}"
+
+
+def _shown(e: Evaluation) -> list[Difference]:
+    """What the page is about: the primary differences, else the first; nothing for one arm."""
     means = [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
-    shown = primary(e) or means[:1]
+    return primary(e) or means[:1]
+
+
+def detail(e: Evaluation) -> str:
+    """The result in numbers, and what limits it."""
+    shown = _shown(e)
     pixels = f"Training and test rows were {e.compared}." if e.compared else ""
     texts = (_finding(e, shown), more.about(e, shown), e.unfair, pixels)
     return " ".join(text for text in texts if text)
@@ -39,8 +51,8 @@ def _finding(e: Evaluation, shown: Sequence[Difference]) -> str:
     group = e.groups[0]
     return (
         f"Arm {group.name}: mean AUROC {more.cell(e.scored, group, MEAN, 'auroc')} over "
-        f"{_count(int(e.scored.defined.sum()), 'label')}, {_count(len(e.truth), 'test image')}, "
-        f"{_count(len(group.runs), 'run')}."
+        f"{counted(int(e.scored.averaged.sum()), 'label')}, {counted(len(e.truth), 'test image')}, "
+        f"{counted(len(group.runs), 'run')}."
     )
 
 
@@ -53,11 +65,8 @@ def build(e: Evaluation) -> page.Page:
     sections += [_labels(e), *more.decisions(e), _curves(e), *more.calibration(e)]
     sections += [*more.subgroups(e), *more.maps(e), *more.learning(e), *more.images(e)]
     sections.append(more.provenance(e))
-    return page.Page(f"Classifier evaluation on {e.source}", answer(e), sections)
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + ("" if n == 1 else "s")
+    title = f"Classifier evaluation on {e.source}"
+    return page.Page(title, headline(e, _shown(e)), sections, detail=detail(e))
 
 
 def _key_numbers(e: Evaluation) -> page.Section:
@@ -65,7 +74,7 @@ def _key_numbers(e: Evaluation) -> page.Section:
     numbers = [
         (f"{len(e.truth):,}", "test images"),
         (f"{len(np.unique(e.codes)):,}", who),
-        (f"{int(e.scored.defined.sum())}", "labels scored"),
+        (f"{int(e.scored.averaged.sum())}", "labels in the mean"),
         (f"{len(e.runs)}", "runs"),
     ]
     sentences = list(e.cautions)
@@ -75,7 +84,8 @@ def _key_numbers(e: Evaluation) -> page.Section:
             " intervals are too narrow where a person has several images, and it is not shown that"
             " training and test patients differ."
         )
-    return page.Section("", [page.Numbers(numbers), *page.cautions(sentences)])
+    blocks = [page.Numbers(numbers), page.Terms(arms(e)), *page.cautions(sentences)]
+    return page.Section("", blocks)
 
 
 def _places(e: Evaluation) -> dict[str, tuple[str, str]]:
@@ -91,12 +101,16 @@ def _places(e: Evaluation) -> dict[str, tuple[str, str]]:
     }
 
 
-def _bars(e: Evaluation, metric: int) -> list[figures.Bar]:
+def _main_rows(e: Evaluation) -> list[int]:
+    """Rows of a forest: the mean where there is one of several, and the labels that it is over."""
+    labels = np.flatnonzero(e.scored.averaged).tolist()
+    return [len(e.scored.labels), *labels] if len(labels) > 1 else labels
+
+
+def _bars(e: Evaluation, metric: int, order: Sequence[int]) -> list[figures.Bar]:
     names, places = e.scored.rows, _places(e)
-    order = list(range(len(names) - 1))
-    if len(order) > 1:
-        order.insert(0, len(order))  # their mean
-    arms = list(dict.fromkeys(arm for _, arm in places.values()))
+    order_of = list(dict.fromkeys(arm for _, arm in places.values()))
+    single = {arm for g in e.groups if len(g.runs) == 1 for arm in [places[g.name][1]]}
     bars = []
     for row in order:
         if math.isnan(e.scored.points[0, row, metric]):
@@ -104,8 +118,21 @@ def _bars(e: Evaluation, metric: int) -> list[figures.Bar]:
         for group in e.groups:
             regimen, arm = places[group.name]
             scores = group_score(e.scored, group, row, metric)
-            bars.append(figures.Bar(names[row] + regimen, arms.index(arm), arm, *scores))
+            hollow = len(group.runs) == 1
+            name = f"{arm} ({ONE_RUN})" if arm in single and hollow else arm
+            bars.append(
+                figures.Bar(names[row] + regimen, order_of.index(arm), name, *scores, hollow)
+            )
     return bars
+
+
+def _read_aloud(bars: Sequence[figures.Bar], what: str) -> str:
+    """The first row of a forest in words, and how many there are."""
+    first = [bar for bar in bars if bar.row == bars[0].row]
+    values = ", ".join(f"{b.name} {with_interval(b.value, b.low, b.high)}" for b in first)
+    rows = len({bar.row for bar in bars})
+    row = bars[0].row.replace("\n", ", ")
+    return f"{what} of {row}: {values}. {counted(rows, 'row')} in all; the tables have the numbers."
 
 
 def _scores(e: Evaluation) -> page.Section:
@@ -122,15 +149,25 @@ def _scores(e: Evaluation) -> page.Section:
     columns += [COMPARED[name] for name in more.class_metrics(e.scored)]
     shares = prevalence(e)[e.scored.defined]
     base = number(float(shares.mean())) if len(shares) else "–"
+    labels = counted(int(e.scored.averaged.sum()), "label")
     caption = (
-        f"Mean over the labels that hold both classes. Chance is 0.5 for AUROC and {base} (the"
-        " mean prevalence) for average precision."
+        f"Mean over {labels}. AUROC: how often a patient with the finding is ranked above one"
+        f" without it; 0.5 is chance, 1 is perfect. Average precision: chance is {base} (the mean"
+        " prevalence)."
     )
     blocks: list[page.Block] = [page.Table(columns, rows, caption), more.intervals(e)]
     if e.scored.defined.any():
-        figure = figures.forest_figure(_bars(e, 0), "forest-auroc", xlabel="AUROC", reference=0.5)
-        blocks.append(page.Svg(figure, "AUROC with 95 % interval; dashed: chance."))
+        blocks.append(_forest(e, _main_rows(e), "forest-auroc", "AUROC by label"))
     return page.Section("Scores", blocks)
+
+
+def _forest(e: Evaluation, rows: Sequence[int], name: str, title: str) -> page.Svg:
+    bars = _bars(e, 0, rows)
+    figure = figures.forest_figure(bars, name, xlabel="AUROC", reference=0.5)
+    caption = "With 95 % interval; dashed: chance."
+    if any(bar.hollow for bar in bars):
+        caption += f" Hollow: one run, so that the interval covers {ONE_RUN.split(': ')[1]}."
+    return page.Svg(figure, title, _read_aloud(bars, "AUROC"), caption)
 
 
 def _differences(e: Evaluation) -> list[page.Section]:
@@ -142,20 +179,24 @@ def _differences(e: Evaluation) -> list[page.Section]:
     places = _places(e)
     pairs = {(d.a, d.b): f"{places[d.a][1]} minus {places[d.b][1]}" for d in e.differences}
     colors = list(dict.fromkeys(pairs.values()))
+    main = [e.scored.rows[row] for row in _main_rows(e)]
     bars = []
     for d in sorted(e.differences, key=lambda d: (d.row != MEAN, e.scored.rows.index(d.row))):
-        if d.metric == "auroc" and not math.isnan(d.value):
+        if d.metric == "auroc" and not math.isnan(d.value) and d.row in main:
             pair, row = pairs[d.a, d.b], d.row + places[d.a][0]
-            bars.append(figures.Bar(row, colors.index(pair), pair, d.value, d.low, d.high))
+            name = f"{pair} ({ONE_RUN})" if d.pairs == 1 else pair
+            ends = d.value, d.low, d.high, d.pairs == 1
+            bars.append(figures.Bar(row, colors.index(pair), name, *ends))
     if bars:
         figure = figures.forest_figure(
             bars, "forest-difference", xlabel="difference in AUROC", reference=0
         )
         caption = (
-            "Paired differences with 95 % intervals, corrected as in the tables; right of the"
-            " dashed line the first arm is better."
+            "Paired by seed, with 95 % intervals, corrected as in the tables; right of the dashed"
+            " line the first arm is better."
         )
-        blocks.append(page.Svg(figure, caption))
+        alt = _read_aloud(bars, "Difference in AUROC")
+        blocks.append(page.Svg(figure, "Differences in AUROC by label", alt, caption))
     sections = [page.Section("Differences between arms", blocks)]
     by_label = [d for d in e.differences if d.row != MEAN]
     if len(e.scored.labels) > 1:
@@ -201,12 +242,9 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
 
 def _labels(e: Evaluation) -> page.Section:
     shares = prevalence(e)
-    rows, few = [], []
+    rows = []
     for k, label in enumerate(e.scored.labels):
         positive = e.mask[:, k] & (e.truth[:, k] > 0)
-        people = len(np.unique(e.codes[positive]))
-        if e.scored.defined[k] and people < FEW_POSITIVES:
-            few.append(label)
         rows += [
             {
                 "label": label,
@@ -220,9 +258,17 @@ def _labels(e: Evaluation) -> page.Section:
         ]
     caption = "Prevalence is the average precision of chance. Undefined: a class is missing."
     blocks = [page.Table.of(rows, caption, text_columns=2), more.intervals(e)]
+    few = e.scored.rare or [
+        k for k in np.flatnonzero(e.scored.defined) if e.scored.patients[k] < FEW_PATIENTS
+    ]
     if few:
-        text = f"Fewer than {FEW_POSITIVES} positive patients: {', '.join(few)}. Intervals of so"
-        blocks.append(page.Text(f"{text} few are rough.", tone="note"))
+        names = with_counts(e.scored.labels, few, e.truth, e.mask, e.codes)
+        text = f"Fewer than {FEW_PATIENTS} patients: {names}. Intervals of so few are rough"
+        text += "; the mean leaves these labels out." if e.scored.rare else "."
+        blocks.append(page.Text(text, tone="note"))
+    if e.scored.rare:
+        title = f"AUROC of labels with fewer than {FEW_PATIENTS} patients"
+        blocks.append(_forest(e, e.scored.rare, "forest-rare", title))
     return page.Section("Labels", blocks)
 
 
@@ -230,29 +276,54 @@ def _curves(e: Evaluation) -> page.Section:
     if not e.scored.defined.any():
         return page.Section("Curves", [page.Text("No label holds both classes.")])
 
-    def panel(k: int, points: Callable[..., Any], level: float | None = None) -> figures.Panel:
-        rows = e.mask[:, k]
-        truth = e.truth[rows, k]
-        lines = [
-            figures.Line(i, group.name, *points(truth, e.scores[run, rows, k]))
-            for i, group in enumerate(e.groups)
-            for run in group.runs.values()
+    def panels(points: Callable[..., Any], metric: int, level: bool) -> list[page.Svg]:
+        shares, name = prevalence(e), ("roc", "pr")[metric]
+        labels = np.flatnonzero(e.scored.defined).tolist()
+        drawn = []
+        for k in labels:
+            rows = e.mask[:, k]
+            truth = e.truth[rows, k]
+            lines = [
+                figures.Line(i, group.name, *points(truth, e.scores[run, rows, k]))
+                for i, group in enumerate(e.groups)
+                for run in group.runs.values()
+            ]
+            drawn.append(figures.Panel(lines, float(shares[k]) if level else None))
+        axes = ("recall", "precision") if level else ("1 − specificity", "sensitivity")
+        svgs = figures.curve_panels(drawn, name, *axes, diagonal=not level)
+        return [
+            page.Svg(svg, e.scored.labels[k], _in_words(e, k, metric))
+            for k, svg in zip(labels, svgs)
         ]
-        return figures.Panel(e.scored.labels[k], lines, level)
 
-    labels, shares = np.flatnonzero(e.scored.defined).tolist(), prevalence(e)
-    roc = figures.curve_figure(
-        [panel(k, roc_points) for k in labels],
-        *("roc", "1 − specificity", "sensitivity"),
-        diagonal=True,
-    )
-    pr = figures.curve_figure(
-        [panel(k, pr_points, float(shares[k])) for k in labels], "pr", "recall", "precision"
-    )
+    legend = [(i, group.name) for i, group in enumerate(e.groups)]
+    each = "One line a run; dashed: "
     return page.Section(
         "Curves",
         [
-            page.Svg(roc, "Receiver operating characteristic; dashed: chance."),
-            page.Svg(pr, "Precision over recall; dashed: prevalence."),
+            page.Panels(
+                panels(roc_points, 0, level=False),
+                "Receiver operating characteristic.",
+                legend,
+                f"{each}chance.",
+            ),
+            page.Panels(
+                panels(pr_points, 1, level=True),
+                "Precision over recall.",
+                legend,
+                f"{each}prevalence.",
+            ),
         ],
+        folded=True,
     )
+
+
+def _in_words(e: Evaluation, row: int, metric: int) -> str:
+    """Mean score of each arm."""
+    what = COMPARED[METRICS[metric]]
+    points = e.scored.points[:, row, metric]
+    means = [
+        f"{group.name} {number(float(points[list(group.runs.values())].mean()))}"
+        for group in e.groups
+    ]
+    return f"Mean {what}: {', '.join(means)}."

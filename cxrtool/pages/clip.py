@@ -82,7 +82,9 @@ def _labels(c: Comparison) -> Section:
         positives = "" if label == MEAN else f"{int((c.truth * c.mask)[:, place].sum()):,}"
         rows.append([label, positives, *cells])
     columns = ["label", "positives", *(group.name for group in c.groups)]
-    return Section("Zero-shot AUROC by label", [Svg(figure), Table(columns, rows)])
+    alt = f"Of {len(c.scored.rows)} rows; the table below has the numbers."
+    shown = Svg(figure, "Zero-shot AUROC.", alt, "With 95 % interval; dashed: chance.")
+    return Section("Zero-shot AUROC by label", [shown, Table(columns, rows)])
 
 
 def _differences(c: Comparison) -> Section:

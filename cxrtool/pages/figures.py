@@ -18,7 +18,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-TITLE_CHARACTERS = 22  # of a small panel; longer titles go on in a second line
+#: Longer names of rows go on in a second line.
+ROW_CHARACTERS = 24
+#: A corner of a curve that lies nearer than this to the line without it is not drawn; half a pixel.
+TOLERANCE = 0.004
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ PAPER = Palette(
     "#cccccc",
     ("#1f6fb4", "#c9661b", "#2a8f6a", "#b23a85", "#6f4fc4", "#8f7a00", "#2f8c9e", "#777777"),
 )
+_LONG = re.compile(r"(\.\d)(\d)\d*")
 _INKED = ("axes.labelcolor", "axes.titlecolor", "text.color", "xtick.color", "ytick.color")
 _INK, _FAINT, _SERIES = PAGE.ink, PAGE.faint, PAGE.series
 
@@ -78,16 +82,24 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One small plot of a figure."""
+    """One small plot of several: its curves, and where a dashed line lies."""
 
-    title: str
     lines: Sequence[Line]
     level: float | None = None
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One point with its interval in a forest plot."""
+    """One point with its interval in a forest plot.
+
+    Attributes:
+        row: What it is of.
+        series: Number of its colour.
+        name: Of the series, in the legend.
+        value: Where the point lies.
+        low, high: Ends of the interval, NaN for none.
+        hollow: Of one run: the interval covers these patients only.
+    """
 
     row: str
     series: int
@@ -95,6 +107,7 @@ class Bar:
     value: float
     low: float
     high: float
+    hollow: bool = False
 
 
 def to_svg(figure: Figure, name: str) -> str:
@@ -115,7 +128,18 @@ def to_svg(figure: Figure, name: str) -> str:
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", text)
     # All figures of a page share one name space of ids.
     prefix = re.sub(r"\W+", "-", name)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(r'(?<= d=")[^"]*', _short, text)
+    text = re.sub(r">\s+<", "><", text)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)  # nothing refers to a group
+    text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
     return re.sub(r'\bid="|url\(#|xlink:href="#', rf"\g<0>{prefix}-", text)
+
+
+def _short(path: re.Match[str]) -> str:
+    """A path in few letters: a tenth of a point is finer than what a screen shows of a curve."""
+    digits = r"\1" if path[0].count("\n") > 8 else r"\1\2"
+    return re.sub(r"\s*([MLCQz]) ?", r"\1", _LONG.sub(digits, path[0])).strip()
 
 
 def grid(n: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
@@ -132,54 +156,85 @@ def _legend(figure: Figure, axes: Axes) -> None:
     names = list(dict.fromkeys(every))
     handles = [handles[every.index(name)] for name in names]
     if len(names) > 1:
-        # As many a row as fit into about a hundred letters.
-        columns = max(1, min(len(names), 100 // (max(map(len, names)) + 6)))
+        # As many a row as fit into about seventy letters.
+        columns = max(1, min(len(names), 72 // (max(map(len, names)) + 6)))
         figure.legend(
             handles, names, loc="outside upper left", ncols=columns, fontsize=10, labelcolor=_INK
         )
 
 
-def curve_figure(
+def curve_panels(
     panels: Sequence[Panel], name: str, xlabel: str, ylabel: str, *, diagonal: bool = False
-) -> str:
-    """Small multiples of curves in the unit square, one panel a label.
+) -> list[str]:
+    """Curves in the unit square, a small figure a panel, so that a page may put them as they fit.
 
     Args:
-        panels: At least one; `level` draws a dashed horizontal baseline.
-        name: Names the figure's ids.
+        panels: What they show; `level` draws a dashed horizontal baseline.
+        name: Names the ids of the figures.
         xlabel: Of all panels.
         ylabel: Of all panels.
         diagonal: Draw the line of chance.
     """
-    with mpl.rc_context(style()):
-        figure, axes = grid(len(panels), *((4, 2.5, 2.6) if len(panels) > 3 else (3, 3.3, 3.3)))
-        for panel, ax in zip(panels, axes):
+    out = []
+    for number, panel in enumerate(panels):
+        with mpl.rc_context(style()):
+            figure, ax = _small()
             if diagonal:
                 ax.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle="--")
             if panel.level is not None:
                 ax.axhline(panel.level, color=_FAINT, linewidth=1, linestyle="--")
-            few = len(panel.lines) <= 6
-            strokes: Any = {"linewidth": 1.6 if few else 0.9, "alpha": 0.95 if few else 0.7}
             for line in panel.lines:
                 color = _SERIES[line.series % len(_SERIES)]
-                ax.plot(*_thinned(line.x, line.y), color=color, label=line.name, **strokes)
-            ax.set_title(textwrap.fill(panel.title, TITLE_CHARACTERS), loc="left")
+                ax.plot(*simplified(line.x, line.y), color=color, **_strokes(len(panel.lines)))
             ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel)
-            ax.set_aspect("equal")
-        _legend(figure, axes[0])
-    return to_svg(figure, name)
+            ax.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+            out.append(to_svg(figure, f"{name}-{number}"))
+    return out
 
 
-def _thinned(x: np.ndarray, y: np.ndarray, most: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """At most about `most` points of a curve: a page does not grow with the test set."""
-    if len(x) <= most:
-        return x, y
-    keep = np.unique(np.linspace(0, len(x) - 1, most).round().astype(int))
-    return x[keep], y[keep]
+def _small() -> tuple[Figure, Axes]:
+    """A figure of one plot, whose axes lie at one place in all of them."""
+    figure = Figure(figsize=(2.6, 2.5))
+    return figure, figure.add_axes((0.21, 0.19, 0.76, 0.78))
+
+
+def _strokes(lines: int) -> dict[str, Any]:
+    return {"linewidth": 1.6, "alpha": 0.95} if lines <= 6 else {"linewidth": 0.9, "alpha": 0.7}
+
+
+def simplified(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A curve without the points that lie within `TOLERANCE` of the line between others.
+
+    (Ramer 1972, Douglas & Peucker 1973.) A page does not grow with the test set.
+
+    Args:
+        x: [N] ascending.
+        y: [N].
+    """
+    points = np.stack([x, y], axis=1).astype(float)
+    drawn = np.zeros(len(x), bool)
+    drawn[[0, -1]] = True
+    spans = [(0, len(x) - 1)]
+    while spans:
+        first, last = spans.pop()
+        inner = points[first + 1 : last] - points[first]
+        if not len(inner):
+            continue
+        chord = points[last] - points[first]
+        length = float(np.hypot(*chord))
+        away = np.hypot(*inner.T)
+        if length:
+            away = np.abs(inner[:, 0] * chord[1] - inner[:, 1] * chord[0]) / length
+        furthest = int(away.argmax())
+        if away[furthest] > TOLERANCE:
+            place = first + 1 + furthest
+            drawn[place] = True
+            spans += [(first, place), (place, last)]
+    return x[drawn], y[drawn]
 
 
 def forest_figure(bars: Sequence[Bar], name: str, *, xlabel: str, reference: float) -> str:
-    """Points with intervals, one line a row and series.
+    """Points with intervals, one line a row and series; hollow where they are of one run.
 
     Args:
         bars: In reading order; bars of one `row` stand together. Undefined values are left out.
@@ -192,22 +247,30 @@ def forest_figure(bars: Sequence[Bar], name: str, *, xlabel: str, reference: flo
     step = 0.8 / max(1, len(series))
     height = 0.9 + len(rows) * max(0.34, 0.17 * len(series))
     with mpl.rc_context(style()):
-        figure, (ax,) = grid(1, 1, 9.6, height)
+        figure, (ax,) = grid(1, 1, 6.6, height)
         ax.axvline(reference, color=_INK, linewidth=0.9, linestyle="--", alpha=0.6)
         for number, (color, label) in enumerate(series):
             mine = [b for b in bars if (b.series, b.name) == (color, label)]
             mine = [b for b in mine if not math.isnan(b.value)]
             y = [rows.index(b.row) + (number - (len(series) - 1) / 2) * step for b in mine]
-            paint = _SERIES[color % len(_SERIES)]
-            ax.hlines(y, [b.low for b in mine], [b.high for b in mine], color=paint, linewidth=2)
-            ax.plot([b.value for b in mine], y, "o", color=paint, markersize=5, label=label)
-        ax.set_yticks(range(len(rows)), rows)
+            paint: Any = {"color": _SERIES[color % len(_SERIES)]}
+            alone = bool(mine) and all(b.hollow for b in mine)
+            ends = ([b.low for b in mine], [b.high for b in mine])
+            ax.hlines(y, *ends, linewidth=1 if alone else 2, **paint)
+            inside = {"markerfacecolor": "none"} if alone else {}
+            values = [b.value for b in mine]
+            ax.plot(values, y, "o", markersize=5, label=label, **paint, **inside)
+        ax.set_yticks(range(len(rows)), [_wrapped(row) for row in rows])
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.grid(visible=False, axis="y")
         ax.tick_params(axis="y", length=0)
         ax.set_xlabel(xlabel)
         _legend(figure, ax)
     return to_svg(figure, name)
+
+
+def _wrapped(row: str) -> str:
+    return "\n".join(textwrap.fill(line, ROW_CHARACTERS) for line in row.split("\n"))
 
 
 def histogram_figure(sets: Mapping[str, np.ndarray], name: str, xlabel: str, limit: float) -> str:
@@ -255,36 +318,32 @@ def learning_picture(history: Sequence[dict[str, Any]], best_step: int) -> bytes
     return png(figure, 120)
 
 
-def losses_figure(
-    groups: Sequence[tuple[str, Sequence[Sequence[dict[str, Any]]]]], name: str
-) -> str:
-    """Training and validation loss of several groups of runs, a panel a group, one line a run.
+#: Series of `losses_panels`.
+LOSSES = {"loss": "training", "val_loss": "validation"}
+
+
+def losses_panels(groups: Sequence[Sequence[Sequence[dict[str, Any]]]], name: str) -> list[str]:
+    """Training and validation loss of groups of runs, a small figure a group, one line a run.
 
     Args:
-        groups: Name, and for each run its records with `step`, `loss`, `val_loss`.
-        name: Names the figure's ids.
+        groups: Of each run its records with `step`, `loss`, `val_loss`.
+        name: Names the ids of the figures.
     """
-    what_of = {"loss": "training", "val_loss": "validation"}
-    with mpl.rc_context(style()):
-        figure, axes = grid(len(groups), 3, 3.3, 2.6)
-        for (title, runs), ax in zip(groups, axes):
-            for number, history in enumerate(runs):
+    out = []
+    for number, histories in enumerate(groups):
+        with mpl.rc_context(style()):
+            figure, ax = _small()
+            for history in histories:
                 steps = [row["step"] for row in history]
-                for series, (key, what) in enumerate(what_of.items()):
-                    ax.plot(
-                        steps,
-                        [row[key] for row in history],
-                        color=_SERIES[series],
-                        marker="." if len(steps) == 1 else None,
-                        linewidth=1.6 if len(runs) == 1 else 0.9,
-                        alpha=0.95 if len(runs) == 1 else 0.7,
-                        label=what if number == 0 else None,
-                    )
-            ax.set_title(title, loc="left")
-            ax.set_xlabel("optimizer step")
-            ax.set_ylabel("loss")
-        _legend(figure, axes[0])
-    return to_svg(figure, name)
+                marker = "." if len(steps) == 1 else None
+                for color, key in zip(_SERIES, LOSSES):
+                    losses = [row[key] for row in history]
+                    paint = _strokes(len(histories) if len(histories) == 1 else 7)
+                    ax.plot(steps, losses, color=color, marker=marker, **paint)
+            ax.locator_params(nbins=4)
+            ax.set(xlabel="optimizer step", ylabel="loss")
+            out.append(to_svg(figure, f"{name}-{number}"))
+    return out
 
 
 def png(figure: Figure, dpi: int) -> bytes:

@@ -259,7 +259,14 @@ def _nearness(e: ImageEvaluation) -> page.Section:
     first = e.nearness[0]
     sets = {"synthetic": first.synthetic, "held-out real": first.held_out}
     xlabel = f"distance to the nearest training image ({first.space})"
-    blocks.append(page.Svg(figures.histogram_figure(sets, "nearest", xlabel, first.limit)))
+    figure = figures.histogram_figure(sets, "nearest", xlabel, first.limit)
+    alt = (
+        f"Median distance {number(float(np.median(first.synthetic)), 4)} of synthetic images,"
+        f" {number(float(np.median(first.held_out)), 4)} of held-out real ones; limit"
+        f" {number(first.limit, 4)}."
+    )
+    title = "Distances to the nearest training image."
+    blocks.append(page.Svg(figure, title, alt, "Share of the images; dashed: limit of a copy."))
     closest = np.argsort(first.synthetic, kind="stable")[:PAIRS]
     pairs = np.stack([e.synthetic[closest], e.training[first.match[closest]]], axis=1)
     sheet = contact_sheet(pairs.reshape(-1, *pairs.shape[2:]), columns=2 * PAIRS, scale=_scale(e))

@@ -11,9 +11,13 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from PIL import Image
+
+#: Tables of more rows open on a click; rows of more letters stand below each other on a tablet.
+LONG, WIDE = 20, 90
 
 
 class Block:
@@ -42,6 +46,13 @@ class Bullets(Block):
 
 
 @dataclass(frozen=True)
+class Terms(Block):
+    """Words and what they mean, a line each."""
+
+    items: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
 class Numbers(Block):
     """Key numbers side by side: (value, what it is)."""
 
@@ -62,6 +73,25 @@ class Table(Block):
     text_columns: int = 1
     text_last: bool = False
 
+    @property
+    def long(self) -> bool:
+        """Whether it opens on a click."""
+        return len(self.rows) > LONG
+
+    @property
+    def summary(self) -> str:
+        """What it says while it is closed."""
+        names = list(self.columns[:5])
+        return f"Table of {len(self.rows):,} rows: {', '.join(names)}" + (
+            ", …" if len(self.columns) > len(names) else ""
+        )
+
+    @property
+    def wide(self) -> bool:
+        """Whether a row is longer than half a screen."""
+        cells = zip(self.columns, *self.rows, strict=True)
+        return sum(max(len(str(cell)) for cell in column) + 2 for column in cells) > WIDE
+
     @classmethod
     def of(cls, records: Sequence[Mapping[str, str]], caption: str = "", **words: Any) -> Table:
         """A table of at least one record: column -> cell, the same columns in each."""
@@ -76,26 +106,64 @@ class Table(Block):
 
 @dataclass(frozen=True)
 class Svg(Block):
-    """A figure from `figures` with a caption."""
+    """A figure from `figures`.
+
+    Attributes:
+        svg: From `figures`.
+        title: What it shows, in a few words.
+        alt: What can be read from it, for those who do not see it.
+        caption: How to read it.
+    """
 
     svg: str
+    title: str
+    alt: str
+    caption: str = ""
+
+    @property
+    def described(self) -> str:
+        """The element with title and description inside, as an image to a screen reader."""
+        words = f"<title>{escape(self.title)}</title><desc>{escape(self.alt)}</desc>"
+        tag, _, rest = self.svg.partition(">")
+        return f'{tag} role="img">{words}{rest}'
+
+
+@dataclass(frozen=True)
+class Panels(Block):
+    """Small figures of one kind that stand as the screen has room.
+
+    Attributes:
+        items: The figures, each with a title of its own.
+        title: What they show together.
+        legend: Number of a series, from 0, and its name.
+        caption: How to read them.
+    """
+
+    items: Sequence[Svg]
+    title: str
+    legend: Sequence[tuple[int, str]] = ()
     caption: str = ""
 
 
 @dataclass(frozen=True)
 class Picture(Block):
-    """A raster picture (image grids) with its description for those who do not see it."""
+    """A raster picture (image grids) with its description for those who do not see it.
+
+    `lossy` ones take a tenth of the size: for what is only to be looked at.
+    """
 
     image: Image.Image
     alt: str
     caption: str = ""
+    lossy: bool = False
 
     @property
     def source(self) -> str:
         """The picture as a data URI."""
         buffer = io.BytesIO()
-        self.image.save(buffer, format="PNG", optimize=True)
-        return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+        kind = "jpeg" if self.lossy else "png"
+        self.image.save(buffer, format=kind, optimize=True)
+        return f"data:image/{kind};base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 @dataclass(frozen=True)
@@ -130,6 +198,7 @@ class Page:
     Attributes:
         title: What was evaluated.
         answer: The result in one sentence.
+        detail: What stands behind it, in a paragraph; "" for nothing.
         sections: In reading order.
         footer: Small print: tool, version, fingerprint; `render.write` sets it.
     """
@@ -138,3 +207,4 @@ class Page:
     answer: str
     sections: Sequence[Section] = field(default_factory=list)
     footer: str = ""
+    detail: str = ""

@@ -13,7 +13,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cxrtool.core.templates import environment
-from cxrtool.pages.page import Block, Bullets, Numbers, Page, Picture, Row, Svg, Table, Text
+from cxrtool.pages.page import (
+    Block,
+    Bullets,
+    Numbers,
+    Page,
+    Panels,
+    Picture,
+    Row,
+    Svg,
+    Table,
+    Terms,
+    Text,
+)
 from cxrtool.version import __version__
 
 if TYPE_CHECKING:
@@ -40,6 +52,8 @@ def html(page: Page) -> str:
 def markdown(page: Page) -> str:
     """The page as Markdown text."""
     parts = [f"# {_plain(page.title)}", f"**{_plain(page.answer)}**"]
+    if page.detail:
+        parts.append(_plain(page.detail))
     for section in page.sections:
         if section.title:
             parts.append(f"## {_plain(section.title)}")
@@ -66,7 +80,13 @@ def _block(block: Block) -> str:
             return " · ".join(f"{_plain(value)} {_plain(what)}" for value, what in block.items)
         case Table():
             return _table(block)
-        case Svg() | Picture():
+        case Terms():
+            return "\n".join(f"- **{_plain(name)}**: {_plain(what)}" for name, what in block.items)
+        case Svg() | Panels():
+            return (
+                f"*Figure in report.html: {_plain(' '.join((block.title + '.', block.caption)))}*"
+            )
+        case Picture():
             return f"*Figure in report.html: {_plain(block.caption)}*" if block.caption else ""
         case Row():
             return "\n\n".join(text for part in block.blocks if (text := _block(part)))

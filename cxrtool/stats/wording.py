@@ -58,7 +58,7 @@ def intervals_cover(resamples: int, units: str = "patients", *, seeds: bool = Tr
     if seeds:
         text += (
             "; with several seeds the variance between them is added (t distribution, degrees of"
-            " freedom by Welch and Satterthwaite)"
+            " freedom by Welch and Satterthwaite); of one they cover these patients only"
         )
     return text + "."
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
+import pytest
 
 from cxrtool.pages import classifier_tables, classifiers, render
 from cxrtool.stats.classifier_results import Evaluation, Subgroup, label_errors
@@ -14,17 +18,23 @@ from cxrtool.stats.wording import intervals_cover, with_interval
 N, LABELS = 300, ("A", "B & <C>")
 
 
-def evaluation(seeds: int, *, patients_known: bool = True) -> Evaluation:
-    """Two arms; gan reads better, and its runs differ much by seed."""
+def evaluation(
+    seeds: int,
+    *,
+    patients_known: bool = True,
+    arms: Sequence[tuple[str, float]] = (("gan", 2.0), ("duplicate", 1.0)),
+    regimens: Sequence[float] = (1.0,),
+) -> Evaluation:
+    """Arms that read so well; by default gan reads better, and its runs differ much by seed."""
     rng = np.random.default_rng(0)
     truth = (rng.random((N, 2)) < 0.3).astype(float)
     mask, codes = np.ones((N, 2), bool), np.arange(N) // 2
     scores, recipes = [], []
-    for arm, shift in (("gan", 2.0), ("duplicate", 1.0)):
+    for (arm, shift), fraction in product(arms, regimens):
         for seed in range(seeds):
             logits = (shift + 0.5 * rng.normal()) * truth + rng.normal(size=(N, 2)) - 1
             scores.append(1 / (1 + np.exp(-logits)))
-            recipes.append({"arm": arm, "seed": seed, "arch": "small_cnn"})
+            recipes.append({"arm": arm, "seed": seed, "arch": "small_cnn", "fraction": fraction})
     stacked = np.stack(scores)
     scored = score_runs(LABELS, truth, mask, stacked, codes, resamples=200, seed=0)
     groups = group_runs(recipes)
@@ -74,7 +84,8 @@ def test_the_page_and_the_tables_show_that_interval_and_say_what_it_covers() -> 
     assert shown in html
     assert shown in classifier_tables.shown(e)[1][0]
     assert text.count(intervals_cover(200)) == 4  # scores, labels, decisions, subgroups
-    assert "evidence for" in classifiers.answer(e)
+    assert classifiers.answer(e).startswith(f"{page.answer} {page.detail}")
+    assert "evidence for" in page.detail
     assert "B &amp; &lt;C&gt;" in html
     assert "too few patients" in html
     assert "a caution" in text
@@ -85,3 +96,57 @@ def test_the_page_and_the_tables_show_that_interval_and_say_what_it_covers() -> 
     unknown = render.markdown(classifiers.build(evaluation(1, patients_known=False)))
     assert intervals_cover(200, "groups of identical images") in unknown
     assert "names no patients" in unknown
+
+
+ALIKE = (("gan", 1.0), ("duplicate", 1.0))
+EXTENT = "({} runs, 300 test images, 150 patients)."
+
+
+@pytest.mark.parametrize(
+    ("seeds", "arms", "sentence"),
+    [
+        (5, (("gan", 9.0), ("duplicate", 1.0)), "Evidence that the synthetic images help beyond"),
+        (5, (("gan", 1.0), ("duplicate", 9.0)), "Evidence that the synthetic images do worse than"),
+        (5, ALIKE, "No evidence that the synthetic images help beyond showing the real ones again"),
+        (2, ALIKE, "No verdict on whether the synthetic images help beyond"),
+        (
+            5,
+            (("gan", 9.0), ("none", 1.0)),
+            "Evidence that adding synthetic images does better than",
+        ),
+        (5, (("standard", 1.0), ("none", 1.0)), "No evidence that ordinary augmentation does bet"),
+        (5, (("x", 9.0), ("none", 1.0)), "Evidence that x reads better than none"),
+    ],
+)
+def test_the_first_sentence_is_in_plain_words(
+    seeds: int, arms: Sequence[tuple[str, float]], sentence: str
+) -> None:
+    e = evaluation(seeds, arms=arms)
+    first = classifiers.build(e).answer
+    assert first.startswith(sentence)
+    assert first.endswith(EXTENT.format(2 * seeds))
+    assert not any(word in first for word in ("AUROC", "p =", "["))
+
+
+def test_one_arm_alone_and_several_regimens_have_a_first_sentence_too() -> None:
+    alone = classifiers.build(evaluation(1, arms=(("none", 1.0),))).answer
+    assert "one arm alone, so nothing is compared (1 run, " in alone
+    for seeds in (2, 5):
+        e = evaluation(seeds, regimens=(0.1, 1.0))
+        assert classifiers.build(e).answer.count("the synthetic images help beyond") in (1, 2)
+
+
+def test_a_line_says_what_each_arm_is() -> None:
+    page = render.markdown(classifiers.build(evaluation(5)))
+    assert "- **gan**: real images and synthetic ones (5 runs)" in page
+    assert "- **duplicate**: real images, and once more those whose labels" in page
+
+
+def test_one_run_is_labelled_these_patients_only() -> None:
+    one, several = (render.html(classifiers.build(evaluation(n))) for n in (1, 5))
+    assert "gan (one run: these patients only)" in one
+    assert "these patients only)" not in several
+
+
+def test_what_all_runs_share_stands_once() -> None:
+    assert render.html(classifiers.build(evaluation(5))).count("small_cnn") == 1

@@ -18,10 +18,10 @@ from cxrtool.stats import wording
 def two_lines(name: str = "roc") -> str:
     x = np.linspace(0, 1, 1000)
     panels = [
-        figures.Panel(f"label {k}", (figures.Line(0, "none", x, x), figures.Line(1, "gan", x, x)))
-        for k in range(5)
+        figures.Panel((figures.Line(0, "none", x, x), figures.Line(1, "gan", x, x**2)))
+        for _ in range(2)
     ]
-    return figures.curve_figure(panels, name, xlabel="x", ylabel="y", diagonal=True)
+    return figures.curve_panels(panels, name, xlabel="x", ylabel="y", diagonal=True)[0]
 
 
 def forest(name: str = "forest") -> str:
@@ -49,16 +49,19 @@ def test_everything_from_data_is_escaped() -> None:
                         page.Table([nasty, "n"], [[nasty, "1"]], nasty),
                         page.Row([page.Text(nasty)]),
                         page.Picture(Image.new("L", (4, 4)), nasty, nasty),
-                        page.Svg(forest(), nasty),
+                        page.Svg(forest(), nasty, nasty, nasty),
+                        page.Terms([(nasty, nasty)]),
+                        page.Panels([page.Svg(forest(), nasty, nasty)], nasty, [(0, nasty)], nasty),
                     ],
                     folded=True,
                 )
             ],
             nasty,
+            nasty,
         )
     )
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 16
+    assert html.count("&lt;script&gt;") == 28
     assert html.count("data:image/png;base64,") == 1
     assert "A &amp; &lt;B&gt;" in html  # in the figure too
 
@@ -113,11 +116,63 @@ def test_the_same_numbers_give_the_same_bytes() -> None:
         assert picture.size[0] > 600
 
 
-def test_long_curves_are_thinned() -> None:
-    x = np.linspace(0, 1, 50_000)
-    few, _ = figures._thinned(x, x)
-    assert len(few) <= 400
-    assert (few[0], few[-1]) == (0, 1)
+@pytest.mark.parametrize("n", [2, 3, 50, 5_000])
+@pytest.mark.parametrize("kind", ["line", "steps", "bend", "noise", "still"])
+def test_a_curve_is_drawn_with_few_points_and_no_other_way(n: int, kind: str) -> None:
+    rng = np.random.default_rng(n)
+    x = np.linspace(0, 1, n)
+    if kind == "steps":
+        x = np.sort(rng.integers(0, 30, n)) / 30
+    y = {
+        "line": x,
+        "steps": np.sort(rng.integers(0, 30, n)) / 30,
+        "bend": np.sqrt(x),
+        "noise": np.cumsum(rng.normal(size=n)) / n,
+        "still": np.zeros(n),
+    }[kind]
+    few = np.stack(figures.simplified(x, y), axis=1)
+    assert len(few) <= min(n, 200)
+    np.testing.assert_array_equal(few[[0, -1]], np.stack([x, y], axis=1)[[0, -1]])
+    # Every point of the curve lies near some piece of what is drawn.
+    a, d = few[:-1, None], np.diff(few, axis=0)[:, None]
+    points = np.stack([x, y], axis=1)[None]
+    along = ((points - a) * d).sum(-1) / np.maximum((d**2).sum(-1), 1e-12)
+    away = np.hypot(*np.moveaxis(points - a - np.clip(along, 0, 1)[..., None] * d, -1, 0))
+    assert away.min(axis=0).max() <= figures.TOLERANCE + 1e-9
+
+
+def test_figures_have_a_title_and_words_for_those_who_do_not_see_them() -> None:
+    svg = page.Svg(forest(), "Scores of <A>", "none 0.7 & gan 0.8").described
+    root = ET.fromstring(svg)
+    assert root.get("role") == "img"
+    first, second = list(root)[:2]
+    assert (first.tag.rpartition("}")[2], first.text) == ("title", "Scores of <A>")
+    assert (second.tag.rpartition("}")[2], second.text) == ("desc", "none 0.7 & gan 0.8")
+
+
+def test_the_interval_of_one_run_is_hollow() -> None:
+    bars = [figures.Bar("A", 0, "none", 0.7, 0.6, 0.8, hollow) for hollow in (False, True)]
+    full, hollow = (figures.forest_figure([b], "f", xlabel="x", reference=0.5) for b in bars)
+    assert full.count("fill: var(--s1)") > hollow.count("fill: var(--s1)") == 0
+
+
+@pytest.mark.parametrize("rows", [1, page.LONG, page.LONG + 1, 500])
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_long_table_is_folded_once_and_its_caption_stays_outside(rows: int, folded: bool) -> None:
+    table = page.Table(["a", "b"], [["x", "1"]] * rows, "what it says")
+    html = render.html(page.Page("t", "a", [page.Section("s", [table], folded=folded)]))
+    assert html.count("<details") == (folded or rows > page.LONG)
+    caption, box = (html.index(text) for text in ("what it says</p>", '<div class="scroll">'))
+    assert caption < box
+    assert "<caption" not in html
+    if not folded and rows > page.LONG:
+        assert f"Table of {rows} rows: a, b" in html
+
+
+def test_every_cell_names_its_column_for_screens_without_room() -> None:
+    table = page.Table(["a", "b & c", "d"], [["x", "1", "2"], ["y", "3", "4"]])
+    html = render.html(page.Page("t", "a", [page.Section("s", [table])]))
+    assert re.findall(r'data-name="([^"]*)"', html) == ["b &amp; c", "d"] * 2
 
 
 def test_a_histogram_of_one_value_is_drawn() -> None:

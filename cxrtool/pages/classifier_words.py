@@ -1,0 +1,120 @@
+"""What the page of `evaluate classifiers` says to a reader who knows no statistics.
+
+In: an `Evaluation`. Out: the result as one sentence without numbers but those of runs, images and
+patients, and what each arm is.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cxrtool.stats.classifier_results import Evaluation
+from cxrtool.stats.comparison import Difference
+from cxrtool.stats.groups import Group
+from cxrtool.stats.wording import counted, number
+
+#: What the networks of an arm are trained on.
+ARMS = {
+    "none": "real images alone",
+    "standard": "real images, a little turned, shifted, scaled and changed in contrast each time",
+    "duplicate": "real images, and once more those whose labels the synthetic images took: as many"
+    " images as with synthetic ones, but nothing new",
+    "gan": "real images and synthetic ones",
+    "synthetic-only": "synthetic images alone",
+    "pretrain-finetune": "synthetic images first, real ones afterwards",
+}
+#: The same as the subject of a sentence.
+DOING = {
+    "none": "training on the real images alone",
+    "standard": "ordinary augmentation",
+    "duplicate": "showing real images again",
+    "gan": "adding synthetic images",
+    "synthetic-only": "training on synthetic images alone",
+    "pretrain-finetune": "training on synthetic images first",
+}
+AUGMENTED = {
+    "safe": "a little turned, shifted and scaled each time",
+    "flips": "flipped at random",
+}
+_BETTER = "the synthetic images help beyond showing the real ones again"
+_WORSE = "the synthetic images do worse than showing the real ones again"
+
+
+def arms(e: Evaluation) -> list[tuple[str, str]]:
+    """Each group of runs and what it was trained on."""
+    return [(group.name, _definition(e, group)) for group in e.groups]
+
+
+def _definition(e: Evaluation, group: Group) -> str:
+    parts = [ARMS.get(group.arm, "")]
+    kinds = {str(e.runs[run].get("augmentation", "")) for run in group.runs.values()}
+    parts += [
+        AUGMENTED[kind] for kind in sorted(kinds & AUGMENTED.keys()) if group.arm != "standard"
+    ]
+    words = ", ".join(filter(None, parts))
+    return f"{words} ({counted(len(group.runs), 'run')})".strip()
+
+
+def headline(e: Evaluation, shown: Sequence[Difference]) -> str:
+    """The result for a reader who reads nothing else.
+
+    Args:
+        e: The evaluation.
+        shown: The comparisons that it is about; none for one arm alone.
+    """
+    who = "patient" if e.patients_known else "group"
+    extent = (
+        counted(len(e.runs), "run"),
+        counted(len(e.truth), "test image"),
+        counted(len(np.unique(e.codes)), who)
+        + ("" if e.patients_known else " of identical images"),
+    )
+    return f"{_finding(e, shown)} ({', '.join(extent)})."
+
+
+def _finding(e: Evaluation, shown: Sequence[Difference]) -> str:
+    if not shown:
+        group = e.groups[0]
+        value = float(e.scored.points[list(group.runs.values()), -1, 0].mean())
+        labels = counted(int(e.scored.averaged.sum()), "label")
+        return f"Mean AUROC {number(value)} over {labels}; one arm alone, so nothing is compared"
+    if len(shown) == 1:
+        return _opening(shown[0]) + _claim(e, shown[0]) + _reason(shown[0])
+    names = {group.name: group.regimen_name or group.name for group in e.groups}
+    if len({names.get(d.a) for d in shown}) < len(shown):
+        names = {group.name: group.name for group in e.groups}
+    where: dict[str, list[str]] = {}
+    for d in shown:
+        text = _opening(d) + _claim(e, d) + _reason(d)
+        where.setdefault(text, []).append(names.get(d.a, d.a))
+    if len(where) == 1:
+        of = "both" if len(shown) == 2 else f"all {len(shown)}"
+        return f"{next(iter(where))}, in {of} comparisons"
+    texts = [f"{text}: {', '.join(own)}" for text, own in where.items()]
+    return "; ".join([texts[0], *(text[0].lower() + text[1:] for text in texts[1:])])
+
+
+def _opening(d: Difference) -> str:
+    if d.verdict.startswith("evidence"):
+        return "Evidence that "
+    return "No evidence that " if d.verdict == "no evidence" else "No verdict on whether "
+
+
+def _reason(d: Difference) -> str:
+    judged = d.verdict == "no evidence" or d.verdict.startswith("evidence")
+    if judged:
+        return ""
+    why = d.verdict.replace(" for a verdict", "").replace(" (", ", ").replace(")", "")
+    return f": {why}"
+
+
+def _claim(e: Evaluation, d: Difference) -> str:
+    """What would be so if the first arm were better, or is so where it is worse."""
+    worse = d.verdict == "evidence against"
+    if d.primary:
+        return _WORSE if worse else _BETTER
+    known = {group.name: group.arm for group in e.groups}
+    a, b = known.get(d.a, d.a), known.get(d.b, d.b)
+    if a == b or a not in DOING or b not in DOING:
+        return f"{d.a} reads {'worse' if worse else 'better'} than {d.b}"
+    return f"{DOING[a]} does {'worse' if worse else 'better'} than {DOING[b]}"
