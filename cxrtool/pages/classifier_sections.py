@@ -13,7 +13,8 @@ from PIL import Image
 
 from cxrtool.data import near_rows
 from cxrtool.pages import figures, page
-from cxrtool.stats.classifier_results import Evaluation, reliability, run_name
+from cxrtool.stats.calibration import DRAWS, LEAST_TO_FIT, reliability
+from cxrtool.stats.classifier_results import Evaluation, run_name
 from cxrtool.stats.comparison import COMPARED, MEAN, Difference, Scored, group_score
 from cxrtool.stats.curves import SPECIFICITY
 from cxrtool.stats.groups import Group, claim
@@ -87,32 +88,98 @@ def near_copies(e: Evaluation) -> list[page.Section]:
 
 
 def decisions(e: Evaluation) -> list[page.Section]:
-    """Sensitivity at fixed specificity, ECE and Brier, by label and arm."""
+    """Sensitivity at fixed specificity, then calibration errors, by label and arm."""
     if not e.scored.defined.any():
         return []
-    rows = []
+    points, errors = [], []
+    percent = f"{100 * SPECIFICITY:g} %"
     for row in (len(e.scored.labels), *np.flatnonzero(e.scored.defined)):
         label = e.scored.rows[row]
         for group in e.groups:
             runs = list(group.runs.values())
-            ece = number(float(np.mean(e.ece[runs, row])))
-            sensitivity, brier = (
-                cell(e.scored, group, label, metric) for metric in ("sensitivity", "brier")
-            )
             stored = _at_threshold(e, runs, label)
-            rows.append([label, group.name, sensitivity, ece, brier, *stored])
-    percent = f"{100 * SPECIFICITY:g} %"
-    columns = [
-        "label", "arm", f"sensitivity at {percent} specificity", "ECE", "Brier",
-        "sensitivity, stored", "specificity, stored",
-    ]  # fmt: skip
-    caption = (
-        f"Sensitivity where the ROC curve reaches {percent} specificity; ECE (bins of equal count)"
-        " and Brier score after prior-shift correction, smaller is better; and what the threshold"
+            names = {"label": label, "arm": group.name}
+            points.append(
+                {
+                    **names,
+                    f"sensitivity at {percent} specificity": cell(
+                        e.scored, group, label, "sensitivity"
+                    ),
+                    "sensitivity, stored": stored[0],
+                    "specificity, stored": stored[1],
+                }
+            )
+            errors.append({**names, **_errors_of(e, group, row)})
+    decided = (
+        f"Sensitivity where the ROC curve reaches {percent} specificity; and what the threshold"
         f" that was fixed at {percent} specificity on the validation rows gives on these."
     )
-    table = page.Table(columns, rows, caption, text_columns=2)
-    return [page.Section("Decisions and calibration", [table, intervals(e)])]
+    calibrated = (
+        "ECE: mean gap between predicted and observed share over bins of equal count, after"
+        " prior-shift correction and one temperature. Perfect: what true probabilities would show"
+        f" on so many images, by chance alone (mean of {DRAWS} draws of the truth from them;"
+        " Bröcker & Smith 2007). Brier: mean squared error of the probability. Smaller is better."
+    )
+    if e.isotonic is not None:
+        calibrated += (
+            " Isotonic: the monotone function that fits each run's validation rows best, on top;"
+            f" –: fewer than {LEAST_TO_FIT} rows with the label, or without it."
+        )
+    blocks = [
+        page.Table.of(points, decided, text_columns=2),
+        page.Table.of(errors, calibrated, text_columns=2),
+        intervals(e),
+    ]
+    return [page.Section("Decisions and calibration", blocks)]
+
+
+def _errors_of(e: Evaluation, group: Group, row: int) -> dict[str, str]:
+    """Calibration errors of a label, means over the runs of an arm."""
+
+    def mean(values: np.ndarray) -> str:
+        own = values[list(group.runs.values()), row] if values.size else np.array([math.nan])
+        return number(float(np.mean(own)))
+
+    brier = cell(e.scored, group, e.scored.rows[row], "brier")
+    if e.isotonic is None:
+        return {"ECE": mean(e.ece), "perfect": mean(e.ece_perfect), "Brier": brier}
+    return {
+        "ECE": mean(e.ece),
+        "perfect": mean(e.ece_perfect),
+        "isotonic": mean(e.isotonic.ece),
+        "Brier": brier,
+        "Brier, isotonic": mean(e.isotonic.brier),
+    }
+
+
+def studies(e: Evaluation) -> list[page.Section]:
+    """Scores of whole studies beside those of images."""
+    if e.studies is None:
+        return []
+    ways = {"images": e.scored, "largest view": e.studies.largest, "mean of views": e.studies.mean}
+    labels = (MEAN, *(e.scored.labels[k] for k in np.flatnonzero(e.scored.averaged)))
+    text = (
+        f"{e.studies.studies:,} studies, {e.studies.several:,} of them with several images. The"
+        " probability of a study is the largest of its views (CheXpert, Irvin et al. 2019), or"
+        " their mean; a study has a label if one of its images has it."
+    )
+    tables = [
+        page.Table.of(
+            [
+                {
+                    "label": label,
+                    "arm": group.name,
+                    **{way: cell(scored, group, label, metric) for way, scored in ways.items()},
+                }
+                for label in labels
+                for group in e.groups
+            ],
+            f"{COMPARED[metric][0].upper()}{COMPARED[metric][1:]}.",
+            text_columns=2,
+        )
+        for metric in ("auroc", "average_precision")
+    ]
+    return [page.Section("Whole studies", [page.Text(text), *tables, intervals(e)])]
 
 
 def _at_threshold(e: Evaluation, runs: Sequence[int], label: str) -> list[str]:
@@ -161,19 +228,21 @@ def subgroups(e: Evaluation) -> list[page.Section]:
         return []
     rows, sentences = [], []
     for sub in e.subgroups:
-        cells = ["too few patients"] * len(e.groups)
-        if sub.scored is not None:
-            cells = [cell(sub.scored, group, MEAN, "auroc") for group in e.groups]
-        rows.append([sub.name, f"{sub.images:,} / {sub.patients:,}", *cells])
+        for group in e.groups:
+            mean = "too few patients"
+            if sub.scored is not None:
+                mean = cell(sub.scored, group, MEAN, "auroc")
+            rows.append([sub.name, group.name, f"{sub.images:,} / {sub.patients:,}", mean])
         shown = [d for d in sub.differences if d.row == MEAN and d.metric == "auroc"]
         main = [d for d in shown if d.primary] or shown[:1]
         sentences += [f"{sub.name}: {d.sentence()}" for d in main]
-    columns = ["subgroup", "images / patients", *(group.name for group in e.groups)]
+    columns = ["subgroup", "arm", "images / patients", "mean AUROC"]
     caption = (
-        "Mean AUROC over the labels that hold both classes within the subgroup; the sets of labels"
+        "Mean AUROC over the labels with enough patients within the subgroup; the sets of labels"
         " may differ. Subgroups were not corrected for each other: read them as description."
     )
-    blocks = [page.Table(columns, rows, caption), _subgroup_labels(e), intervals(e)]
+    table = page.Table(columns, rows, caption, text_columns=2)
+    blocks: list[page.Block] = [table, _subgroup_labels(e), intervals(e)]
     if sentences:
         blocks.append(page.Bullets(sentences))
     return [page.Section("Subgroups", blocks)]

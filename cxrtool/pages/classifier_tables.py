@@ -28,7 +28,32 @@ def metrics(e: Evaluation) -> Records:
         own = replace(group, runs={seed: run})
         for row, label in enumerate(e.scored.rows):
             numbers = {**_counts(e, row), **_scores(e.scored, own, row)}
-            out.append({**names, "label": label, **numbers, "ece": float(e.ece[run, row])})
+            errors = {"ece": float(e.ece[run, row]), **_other_errors(e, run, row)}
+            out.append({**names, "label": label, **numbers, **errors})
+    return Records(out)
+
+
+def _other_errors(e: Evaluation, run: int, row: int) -> dict[str, float]:
+    """Beside the calibration error what chance alone would show, and isotonic calibration."""
+    out = dict.fromkeys(("ece_perfect", "ece_isotonic", "brier_isotonic"), math.nan)
+    if e.ece_perfect.size:
+        out["ece_perfect"] = float(e.ece_perfect[run, row])
+    if e.isotonic is not None:
+        out["ece_isotonic"] = float(e.isotonic.ece[run, row])
+        out["brier_isotonic"] = float(e.isotonic.brier[run, row])
+    return out
+
+
+def studies(e: Evaluation) -> Records:
+    """One record an arm, label and way to join the views of a study."""
+    out: list[dict[str, Any]] = []
+    if e.studies is None:
+        return Records(out)
+    ways = {"image": e.scored, "study, largest": e.studies.largest, "study, mean": e.studies.mean}
+    for group, (way, scored) in product(e.groups, ways.items()):
+        for row, label in enumerate(scored.rows):
+            scores = _scores(scored, group, row)
+            out.append({"group": group.name, "scored": way, "label": label, **scores})
     return Records(out)
 
 
@@ -110,7 +135,7 @@ def near_copies(e: Evaluation, *, names: bool) -> Records:
 
 
 def shown(e: Evaluation) -> tuple[list[str], list[list[str]]]:
-    """A small table for the terminal: the means of every group."""
+    """A small table for the terminal: the means of every group, and what their intervals cover."""
     mean = e.scored.rows.index(MEAN)
     compared = [m for m, name in enumerate(e.scored.metrics) if name in COMPARED]
     rows = [
@@ -118,4 +143,9 @@ def shown(e: Evaluation) -> tuple[list[str], list[list[str]]]:
         + [with_interval(*group_score(e.scored, group, mean, m)) for m in compared]
         for group in e.groups
     ]
-    return ["arm", "runs", *(COMPARED[e.scored.metrics[m]] for m in compared)], rows
+    columns = ["arm", "runs", *(COMPARED[e.scored.metrics[m]] for m in compared)]
+    if any(len(group.runs) == 1 for group in e.groups):
+        columns.append("interval covers")
+        for row, group in zip(rows, e.groups):
+            row.append("these patients only" if len(group.runs) == 1 else "patients and seeds")
+    return columns, rows

@@ -22,6 +22,8 @@ from cxrtool.stats.wording import counted, number, p_value, with_interval
 
 #: What is said of the interval of one run.
 ONE_RUN = "one run: these patients only"
+#: Columns of differences that stand in the caption where all rows have the same.
+ONCE = ("comparison", "label", "about", "pairs", "corrected for")
 
 
 def answer(e: Evaluation) -> str:
@@ -62,7 +64,7 @@ def build(e: Evaluation) -> page.Page:
     if e.differences:
         sections += _differences(e)
     sections += more.near_copies(e)
-    sections += [_labels(e), *more.decisions(e), _curves(e), *more.calibration(e)]
+    sections += [_labels(e), *more.studies(e), *more.decisions(e), _curves(e), *more.calibration(e)]
     sections += [*more.subgroups(e), *more.maps(e), *more.learning(e), *more.images(e)]
     sections.append(more.provenance(e))
     title = f"Classifier evaluation on {e.source}"
@@ -174,6 +176,7 @@ def _differences(e: Evaluation) -> list[page.Section]:
     means = [d for d in e.differences if d.row == MEAN]
     blocks: list[page.Block] = [
         page.Bullets([d.sentence() for d in means if d.metric == "auroc"]),
+        _how_differences_are_judged(means),
         _difference_table(means),
     ]
     places = _places(e)
@@ -200,12 +203,17 @@ def _differences(e: Evaluation) -> list[page.Section]:
     sections = [page.Section("Differences between arms", blocks)]
     by_label = [d for d in e.differences if d.row != MEAN]
     if len(e.scored.labels) > 1:
-        table = _difference_table(by_label)
-        sections.append(page.Section("Differences by label", [table], folded=True))
+        pairs_of = dict.fromkeys((d.a, d.b) for d in by_label)
+        tables = [
+            _difference_table([d for d in by_label if (d.a, d.b) == pair]) for pair in pairs_of
+        ]
+        how = _how_differences_are_judged(by_label)
+        sections.append(page.Section("Differences by label", [how, *tables], folded=True))
     return sections
 
 
 def _difference_table(shown: Sequence[Difference]) -> page.Table:
+    """Of several differences; what is the same of all of them stands in the caption."""
     delong = not all(math.isnan(d.delong_p) for d in shown)  # of labels alone
     scopes = any(d.about_text() for d in shown)
     rows = [
@@ -224,20 +232,31 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
         }
         for d in shown
     ]
-    caption = (
+    shared = {
+        key: value
+        for key, value in rows[0].items()
+        if key in ONCE and len(rows) > 1 and all(row[key] == value for row in rows)
+    }
+    rows = [{key: cell for key, cell in row.items() if key not in shared} for row in rows]
+    forms = {"about": "about {}", "pairs": "{} pairs", "corrected for": "corrected for {}"}
+    said = [forms.get(k, "{}").format(value) for k, value in shared.items() if value != "–"]
+    caption = f"{', '.join(said)}." if said else ""
+    words = sum(key in rows[0] for key in ("comparison", "score", "label", "about"))
+    return page.Table.of(rows, caption, text_columns=words, text_last=True)
+
+
+def _how_differences_are_judged(shown: Sequence[Difference]) -> page.Text:
+    text = (
         "p by the seed-paired t test with the test set's variance; it and the 95 % interval are"
-        " corrected for so many comparisons (Holm)."
+        " corrected for so many comparisons (Holm). Would find: the smallest true difference that"
+        f" would be found with {100 * POWER:g} % power, corrected alike."
     )
-    if delong:
-        caption += (
+    if not all(math.isnan(d.delong_p) for d in shown):
+        text += (
             " DeLong: clustered by patient, for these networks, not corrected; it knows nothing of"
             " other seeds and makes no verdict."
         )
-    caption += (
-        f" Would find: the smallest true difference that would be found with {100 * POWER:g} %"
-        " power, corrected alike."
-    )
-    return page.Table.of(rows, caption, text_columns=3 + scopes, text_last=True)
+    return page.Text(text)
 
 
 def _labels(e: Evaluation) -> page.Section:
@@ -258,8 +277,8 @@ def _labels(e: Evaluation) -> page.Section:
         ]
     caption = "Prevalence is the average precision of chance. Undefined: a class is missing."
     blocks = [page.Table.of(rows, caption, text_columns=2), more.intervals(e)]
-    few = e.scored.rare or [
-        k for k in np.flatnonzero(e.scored.defined) if e.scored.patients[k] < FEW_PATIENTS
+    few: Sequence[int] = e.scored.rare or [
+        k for k in np.flatnonzero(e.scored.defined).tolist() if e.scored.patients[k] < FEW_PATIENTS
     ]
     if few:
         names = with_counts(e.scored.labels, few, e.truth, e.mask, e.codes)

@@ -257,9 +257,9 @@ def forest_figure(bars: Sequence[Bar], name: str, *, xlabel: str, reference: flo
             alone = bool(mine) and all(b.hollow for b in mine)
             ends = ([b.low for b in mine], [b.high for b in mine])
             ax.hlines(y, *ends, linewidth=1 if alone else 2, **paint)
-            inside = {"markerfacecolor": "none"} if alone else {}
+            paint |= {"markerfacecolor": "none"} if alone else {}
             values = [b.value for b in mine]
-            ax.plot(values, y, "o", markersize=5, label=label, **paint, **inside)
+            ax.plot(values, y, "o", markersize=5, label=label, **paint)
         ax.set_yticks(range(len(rows)), [_wrapped(row) for row in rows])
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.grid(visible=False, axis="y")

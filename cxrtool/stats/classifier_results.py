@@ -1,13 +1,9 @@
 """What `evaluate classifiers` found, before it becomes a page or a table.
 
 In: scores and differences from `comparison`, the predictions they come from, and what is known of
-each run. Out: an `Evaluation`, and the readings of it that page and tables share; whether
-probabilities mean what they say: the mean gap between predicted and observed share over bins of
-equal count (Nguyen & O'Connor, EMNLP 2015), and the points of the curve. Bins of equal width would
-be empty for a rare label.
+each run. Out: an `Evaluation`, and the readings of it that page and tables share.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from cxrtool.data.near_rows import NearRows
+from cxrtool.stats.calibration import Errors
 from cxrtool.stats.comparison import MEAN, Difference, Scored
 from cxrtool.stats.groups import Group
+from cxrtool.stats.studies import Studies
 
 BY_PIXELS = "compared by pixels only: patient ids of different namespaces cannot be compared"
 EQUAL_IDS = (
@@ -80,7 +78,11 @@ class Evaluation:
         mask: [N, L] bool.
         scores: [R, N, L] probabilities.
         codes: [N] patient of each image.
-        ece: [R, L + 1] expected calibration error, from `label_errors`.
+        ece: [R, L + 1] expected calibration error, from `calibration.label_errors`.
+        ece_perfect: [R, L + 1] what perfectly calibrated probabilities would show on so many
+            images, from `calibration.perfect_errors`.
+        isotonic: Errors after isotonic calibration; None where no run has validation rows here.
+        studies: Scores of whole studies; None where each has one image.
         patients_known: Whether the source names patients.
         resamples: How many patient resamples the intervals come from.
         runs: One mapping of shown facts a run ("architecture": "densenet121", ...).
@@ -112,6 +114,9 @@ class Evaluation:
     subgroups: Sequence[Subgroup] = field(default_factory=list)
     maps: Sequence[MapPanel] = field(default_factory=list)
     image_reports: Sequence[dict[str, Any]] = field(default_factory=list)
+    ece_perfect: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    isotonic: Errors | None = None
+    studies: Studies | None = None
     compared: str = ""
     unfair: str = ""
     cautions: Sequence[str] = field(default_factory=list)
@@ -175,53 +180,3 @@ def prevalence(e: Evaluation) -> np.ndarray:
     shares = np.full(len(counted), np.nan)
     np.divide(positive, counted, out=shares, where=counted > 0)
     return shares
-
-
-def label_errors(
-    truth: np.ndarray, mask: np.ndarray, scores: np.ndarray, averaged: np.ndarray
-) -> np.ndarray:
-    """Expected calibration error of each run and label, then the mean of some: [R, L + 1]."""
-
-    def error(run: np.ndarray, k: int) -> float:
-        return expected_calibration_error(truth[mask[:, k], k], run[mask[:, k], k])
-
-    own = np.array([[error(run, k) for k in range(truth.shape[1])] for run in scores])
-    means = own[:, averaged].mean(axis=1) if averaged.any() else np.full(len(own), math.nan)
-    return np.concatenate([own, means[:, None]], axis=1)
-
-
-# --- calibration ----------------------------------------------------------------------------------
-
-BINS = 10
-LEAST_IN_BIN = 20
-
-
-def reliability(
-    truth: np.ndarray, probabilities: np.ndarray, bins: int = BINS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean prediction, observed share and count of each bin.
-
-    Args:
-        truth: [N] in {0, 1}.
-        probabilities: [N] in [0, 1].
-        bins: At most this many, of at least `LEAST_IN_BIN` images where there are so many.
-
-    Returns:
-        ``(predicted, observed, count)``, each [b].
-    """
-    n = len(truth)
-    if n == 0:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    b = max(1, min(bins, n // LEAST_IN_BIN))
-    parts = np.array_split(np.argsort(probabilities, kind="stable"), b)
-    predicted = np.array([probabilities[part].mean() for part in parts])
-    observed = np.array([truth[part].mean() for part in parts])
-    return predicted, observed, np.array([len(part) for part in parts], dtype=np.float64)
-
-
-def expected_calibration_error(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean absolute gap over the bins, weighted by count; NaN without images."""
-    predicted, observed, count = reliability(truth, probabilities)
-    if not len(count):
-        return math.nan
-    return float((np.abs(predicted - observed) * count).sum() / count.sum())

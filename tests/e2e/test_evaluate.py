@@ -118,6 +118,11 @@ def test_scores_are_those_of_the_stored_networks(sets: dict[str, Path], tmp_path
         mean = metrics.loc[(run, "mean over labels"), "auroc"]
         assert mean == pytest.approx(metrics.loc[run].loc[["A", "B"], "auroc"].mean(), abs=1e-5)
     assert list(metrics["arm"].unique()) == ["none", "gan"]
+    perfect = metrics["ece_perfect"]
+    assert perfect.between(0.01, 0.5).all()
+    assert metrics.loc[(1, "A"), "ece_isotonic"] >= 0
+    assert summary["answer"].startswith("No verdict on whether adding synthetic images does better")
+    assert not (tmp_path / "out" / "studies.csv").exists()
     differences = json.loads((tmp_path / "out" / "metrics.json").read_text())["differences"]
     first = differences[0]
     assert (first["a"], first["b"], first["metric"]) == ("gan", "none", "auroc")
@@ -233,6 +238,28 @@ def test_a_label_without_positives_is_undefined_and_named(
     assert metrics.loc["mean over labels", "auroc"] == metrics.loc["A", "auroc"]
     html = (tmp_path / "out" / "report.html").read_text()
     assert "B has no positive in these rows" in html
+
+
+def test_studies_are_scored_beside_images(sets: dict[str, Path], tmp_path: Path) -> None:
+    data = load_dataset(cls_sets.real(tmp_path / "data", seed=8))
+    table = data.table.drop(columns="image").assign(study_id="s1")  # of each patient
+    labels = table[["A", "B"]].astype(int).to_numpy()
+    cls_sets.write(tmp_path / "studies", table, cls_sets.draw(labels, np.random.default_rng(0)))
+    classifiers(sets, tmp_path / "out", "none", data=tmp_path / "studies")
+    scores = pd.read_csv(tmp_path / "out" / "studies.csv").set_index(["scored", "label"])["auroc"]
+    predictions = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    rows = predictions["row"].to_numpy() - 2
+    frame = predictions.assign(patient=table["patient_id"].to_numpy()[rows], truth=labels[rows, 0])
+    studies = frame.groupby("patient")
+    truth = studies["truth"].max()
+    for way, views in (("largest", studies["A"].max()), ("mean", studies["A"].mean())):
+        assert scores[f"study, {way}", "A"] == pytest.approx(roc_auc_score(truth, views), abs=1e-5)
+    assert scores["image", "A"] == pytest.approx(
+        roc_auc_score(frame["truth"], frame["A"]), abs=1e-5
+    )
+    html = (tmp_path / "out" / "report.html").read_text()
+    assert "16 studies, 16 of them with several images" in html
+    assert "ECE, isotonic" not in html  # the run's validation rows are not those of this set
 
 
 def test_wrong_usage(sets: dict[str, Path], tmp_path: Path) -> None:
@@ -441,7 +468,11 @@ def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
         require_evidence=True,
     )  # fmt: skip
     summary = outcome.result["summary"]
-    assert re.match(r"gan minus duplicate, mean AUROC: .*, p .*: (no )?evidence", summary["answer"])
+    first, numbers = summary["answer"].split("). ", 1)
+    assert re.fullmatch(
+        r"(No e|E)vidence that the synthetic images .* \(10 runs, 32 test .*", first
+    )
+    assert re.match(r"gan minus duplicate, mean AUROC: .*, p .*: (no )?evidence", numbers)
     assert sum("above --max-ece 0.0001" in gate for gate in outcome.gates) == 10
     html = (tmp_path / "out" / "report.html").read_text()
     checked(html)
@@ -451,7 +482,8 @@ def test_five_seeds_have_a_verdict_and_everything_is_on_the_page(
     ):  # fmt: skip
         assert word in html, word
     markdown = (tmp_path / "out" / "report.md").read_text()
-    assert summary["answer"].split(":")[0] in markdown
+    assert f"**{first}).**" in markdown
+    assert numbers.split(":")[0] in markdown
     about = "All seeds share this synthetic set: the verdict says nothing of others, nor of the"
     for place in (summary["answer"], html, markdown):
         assert about in place

@@ -15,7 +15,7 @@ LABELS = tuple("ABCD")
 def rows(positives: tuple[int, ...] = (30, 30, 30, 30)) -> inputs.TestRows:
     codes = np.arange(60)
     truth = np.stack([codes < n for n in positives], axis=1).astype(float)
-    return inputs.TestRows([], LABELS, truth, np.ones_like(truth, bool), codes, None)
+    return inputs.TestRows([], LABELS, truth, np.ones_like(truth, bool), codes, codes, None)
 
 
 def told(

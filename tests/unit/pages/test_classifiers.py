@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cxrtool.pages import classifier_tables, classifiers, render
-from cxrtool.stats.classifier_results import Evaluation, Subgroup, label_errors
+from cxrtool.stats.calibration import label_errors
+from cxrtool.stats.classifier_results import Evaluation, Subgroup
 from cxrtool.stats.comparison import compare, group_score, score_runs
 from cxrtool.stats.groups import group_runs
 from cxrtool.stats.intervals import percentile_interval
@@ -146,6 +147,9 @@ def test_one_run_is_labelled_these_patients_only() -> None:
     one, several = (render.html(classifiers.build(evaluation(n))) for n in (1, 5))
     assert "gan (one run: these patients only)" in one
     assert "these patients only)" not in several
+    columns, rows = classifier_tables.shown(evaluation(1))
+    assert (columns[-1], {row[-1] for row in rows}) == ("interval covers", {"these patients only"})
+    assert "interval covers" not in classifier_tables.shown(evaluation(5))[0]
 
 
 def test_what_all_runs_share_stands_once() -> None:

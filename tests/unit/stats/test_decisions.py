@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, roc_curve
 
 from cxrtool.stats import intervals
-from cxrtool.stats.classifier_results import expected_calibration_error, reliability
+from cxrtool.stats.calibration import expected_calibration_error, reliability
 from cxrtool.stats.curves import decision_scores, rank
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from cxrtool.stats import comparison
 from cxrtool.stats.classifier_results import with_counts
+from cxrtool.stats.comparison import Scored
 from cxrtool.stats.groups import Group
 from cxrtool.stats.verdicts import FEW_PATIENTS
 from cxrtool.stats.wording import with_interval
@@ -14,9 +15,11 @@ from cxrtool.stats.wording import with_interval
 N = 60
 
 
-def scored(positives: list[int], *, per_patient: int = 1, least: int = FEW_PATIENTS, seed: int = 0):
+def scored(
+    positives: list[int], *, per_patient: int = 1, least: int = FEW_PATIENTS
+) -> tuple[Scored, np.ndarray, np.ndarray, np.ndarray]:
     """One run on N patients; of each label so many patients have it, in all their images."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     codes = np.repeat(np.arange(N), per_patient)
     truth = np.stack([codes < n for n in positives], axis=1).astype(float)
     scores = truth + rng.normal(size=truth.shape)

@@ -2,8 +2,8 @@
 
 In: `train-cls` runs and a dataset directory, or one for each fold of a cross-validation. Out:
 `metrics.csv` and `comparison.csv` (scores and paired differences with patient-bootstrap intervals),
-`metrics.json`, `predictions.csv`, with ``--by`` `subgroups.csv` and
-`subgroup_differences.csv`, `report.md`, and `report.html`,
+`metrics.json`, `predictions.csv`, where studies have several images `studies.csv`, with ``--by``
+`subgroups.csv` and `subgroup_differences.csv`, `report.md`, and `report.html`,
 one page that stands by itself. Every run predicts the rows itself, with its stored network, label
 policy, preprocessing and calibration; rows that any of them has seen are refused (exit 5).
 """
@@ -21,10 +21,12 @@ from cxrtool.data import manifest, maps, near_rows
 from cxrtool.pages import classifier_tables, render
 from cxrtool.pages import classifiers as classifier_page
 from cxrtool.stats import comparison, joining
-from cxrtool.stats.classifier_results import Evaluation, label_errors, primary, run_name
+from cxrtool.stats.calibration import label_errors, perfect_errors
+from cxrtool.stats.classifier_results import Evaluation, primary, run_name
 from cxrtool.stats.groups import doubts, group_runs
 from cxrtool.stats.joining import Fold
 from cxrtool.stats.predictions import csv_text
+from cxrtool.stats.wording import counted
 from cxrtool.training.device import setup
 
 
@@ -88,6 +90,9 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         scores=scores,
         codes=test.codes,
         ece=label_errors(test.truth, test.mask, scores, scored.averaged),
+        ece_perfect=perfect_errors(test.mask, scores, scored.averaged, seed=config.seed),
+        isotonic=inputs.isotonic_errors(run, networks, test, members, scores, scored),
+        studies=inputs.score_studies(config, test, scores),
         compared=compared,
         patients_known=all(data.info.patients for data in datasets),
         resamples=config.bootstrap,
@@ -140,6 +145,9 @@ def write_outputs(
     near = classifier_tables.near_copies(result, names=config.include_ids)
     if near.records:
         tables |= {near_rows.TABLE: near}
+    studies = classifier_tables.studies(result)
+    if studies.records:
+        tables["studies.csv"] = studies
     if result.subgroups:
         tables |= {"subgroups.csv": groups, "subgroup_differences.csv": between}
     for name, table in tables.items():
@@ -159,13 +167,15 @@ def write_outputs(
             "metrics": metrics.records,
             "differences": differences.records,
             "operating_points": list(result.operating),
+            "studies": studies.records,
             "subgroups": groups.records,
             "subgroup_differences": between.records,
             "near_copies": near.records,
         },
     )
     render.write(run, classifier_page.build(result), "evaluate classifiers", with_markdown=True)
-    console.table("Mean over labels", *classifier_tables.shown(result))
+    labels = counted(int(result.scored.averaged.sum()), "label")
+    console.table(f"Mean over {labels}", *classifier_tables.shown(result))
     console.say(answer)
     return {
         "answer": answer,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cxrtool.classifiers.architectures import ClassifierNet
 from cxrtool.classifiers.arms import refuse_unfinished
@@ -20,10 +21,13 @@ from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import cache, keys, manifest, near_rows, published, select
+from cxrtool.data.columns import STUDY
 from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.stats.calibration import Errors, errors_of, isotonic
 from cxrtool.stats.classifier_results import BY_PIXELS, EQUAL_IDS, IN_PART, WITHOUT_IDS
 from cxrtool.stats.comparison import Scored, score_runs
 from cxrtool.stats.joining import Fold, positions, refuse_made_images
+from cxrtool.stats.studies import Studies, by_study, study_codes
 from cxrtool.stats.verdicts import FEW_PATIENTS
 
 
@@ -181,6 +185,7 @@ class TestRows:
         truth: [N, L] in {0, 1}.
         mask: [N, L] bool, False leaves the cell out.
         codes: [N] int64 patient of each.
+        studies: [N] int64 study of each.
         classes: [N] int64 class of each, of single-label sets; else None.
     """
 
@@ -189,6 +194,7 @@ class TestRows:
     truth: np.ndarray
     mask: np.ndarray
     codes: np.ndarray
+    studies: np.ndarray
     classes: np.ndarray | None
 
     def score(self, scores: np.ndarray, config: Config, rows: np.ndarray | None = None) -> Scored:
@@ -209,7 +215,7 @@ class TestRows:
 
 def rows_of(folds: list[Fold], labels: tuple[str, ...], policy: LabelPolicy) -> TestRows:
     """Truth and mask, patients and classes over all folds."""
-    truth, mask, codes = [], [], []
+    truth, mask, codes, names = [], [], [], []
     start = 0
     for fold in folds:
         values, known = label_arrays(fold.data, fold.rows, policy)
@@ -218,11 +224,72 @@ def rows_of(folds: list[Fold], labels: tuple[str, ...], policy: LabelPolicy) -> 
         mask.append(known[:, columns])
         codes.append(select.patient_groups(fold.data, fold.rows) + start)
         start = int(codes[-1].max()) + 1
+        names.append(fold.data.column(STUDY, fold.rows))
     every = np.concatenate(truth)
     single = all(fold.data.info.kind == "single" for fold in folds)
     single = single and bool((every.sum(axis=1) == 1).all())
     classes = every.argmax(axis=1) if single else None
-    return TestRows(folds, labels, every, np.concatenate(mask), np.concatenate(codes), classes)
+    patients = np.concatenate(codes)
+    studies = study_codes(patients, np.concatenate(names))
+    return TestRows(folds, labels, every, np.concatenate(mask), patients, studies, classes)
+
+
+def score_studies(config: Config, test: TestRows, scores: np.ndarray) -> Studies | None:
+    """Scores of studies; None where each has one image, or images are of one class each."""
+    images = np.bincount(test.studies)
+    if images.max() < 2 or test.classes is not None:
+        return None
+    rows = by_study(test.studies, test.truth, test.mask, test.codes, scores)
+    how: dict[str, Any] = {"resamples": config.bootstrap, "seed": config.seed}
+    how["least"] = FEW_PATIENTS
+    largest, mean = (
+        score_runs(test.labels, rows.truth, rows.mask, views, rows.codes, **how)
+        for views in (rows.largest, rows.mean)
+    )
+    return Studies(len(images), int((images > 1).sum()), largest, mean)
+
+
+def isotonic_errors(
+    run: Run,
+    networks: list[ClassifierNet],
+    test: TestRows,
+    members: list[list[int]],
+    scores: np.ndarray,
+    scored: Scored,
+) -> Errors | None:
+    """Calibration errors after isotonic calibration on each run's own validation rows.
+
+    They are known where a run was trained on the data set that is scored: its `predictions.csv`
+    has the probabilities, the data set the truth. None where no label has enough of them.
+    """
+    folders = run.paths("runs")
+    out = np.full(scores.shape, np.nan)
+    ends = np.cumsum([0, *(len(fold.rows) for fold in test.folds)])
+    for r, own in enumerate(members):
+        for k, fold, start, end in zip(own, test.folds, ends, ends[1:]):
+            cells = validation_cells(folders[k], networks[k], fold, test.labels)
+            if cells is not None:
+                asked = scores[r, start:end]
+                single = test.classes is not None
+                out[r, start:end] = isotonic(*cells, asked, single=single)
+    return errors_of(test.truth, test.mask, out, scored.averaged)
+
+
+def validation_cells(
+    folder: Path, network: ClassifierNet, fold: Fold, labels: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Truth, mask and probabilities [M, L] of a run's validation rows; None where they are not."""
+    description, file = network.description, folder / "predictions.csv"
+    if description["recipe"].get("data") != fold.data.info.digest[:8] or not file.exists():
+        return None
+    table = pd.read_csv(file)
+    table = table[table["split"] == "val"]
+    rows = table["row"].to_numpy() - 2
+    policy = LabelPolicy.from_json(description["policy"])
+    truth, mask = label_arrays(fold.data, rows, policy)
+    columns = positions(fold.data.labels, labels)
+    names = [network.labels[k] for k in positions(network.labels, labels)]
+    return truth[:, columns], mask[:, columns], table[names].to_numpy(np.float64)
 
 
 def predict_all(

@@ -17,13 +17,8 @@ from cxrtool.core import console, fingerprints, runs
 from cxrtool.data import cache, manifest
 from cxrtool.data.maps import canonical
 from cxrtool.stats import comparison, joining, subgroups
-from cxrtool.stats.classifier_results import (
-    MapPanel,
-    Subgroup,
-    label_errors,
-    why_undefined,
-    with_counts,
-)
+from cxrtool.stats.calibration import label_errors
+from cxrtool.stats.classifier_results import MapPanel, Subgroup, why_undefined, with_counts
 from cxrtool.stats.groups import Group
 from cxrtool.stats.verdicts import FEW_PATIENTS
 from cxrtool.stats.wording import run_numbers
