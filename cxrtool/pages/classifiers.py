@@ -238,8 +238,10 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
         if key in ONCE and len(rows) > 1 and all(row[key] == value for row in rows)
     }
     rows = [{key: cell for key, cell in row.items() if key not in shared} for row in rows]
-    forms = {"about": "about {}", "pairs": "{} pairs", "corrected for": "corrected for {}"}
-    said = [forms.get(k, "{}").format(value) for k, value in shared.items() if value != "–"]
+    if "pairs" in shared:
+        shared["pairs"] = counted(shown[0].pairs, "pair")
+    before = {"about": "about ", "corrected for": "corrected for "}
+    said = [f"{before.get(key, '')}{value}" for key, value in shared.items() if value != "–"]
     caption = f"{', '.join(said)}." if said else ""
     words = sum(key in rows[0] for key in ("comparison", "score", "label", "about"))
     return page.Table.of(rows, caption, text_columns=words, text_last=True)

@@ -35,7 +35,7 @@ def run_numbers(numbers: Sequence[int], of: int) -> str:
     if len(numbers) == 1:
         return f"run {numbers[0]}"
     if len(numbers) == of:
-        return f"all {of:,} runs"
+        return "both runs" if of == 2 else f"all {of:,} runs"
     spans: list[list[int]] = []
     for n in numbers:
         if spans and n == spans[-1][1] + 1:

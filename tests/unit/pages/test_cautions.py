@@ -37,7 +37,7 @@ def told(
     ],
 )
 def test_runs_of_one_kind(runs: int, kind: dict[str, Any], sentence: str) -> None:
-    which = "run 1" if runs == 1 else f"all {runs} runs"
+    which = {1: "run 1", 2: "both runs"}.get(runs, f"all {runs} runs")
     (only,) = told([kind] * runs, rows())
     assert only.startswith(sentence.format(runs=which))
 

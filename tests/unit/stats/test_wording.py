@@ -26,7 +26,7 @@ def test_a_rounded_zero_has_no_sign() -> None:
     [
         ([2], 5, "run 2"),
         ([1], 1, "run 1"),
-        ([1, 2], 2, "all 2 runs"),
+        ([1, 2], 2, "both runs"),
         ([1, 2], 5, "runs 1, 2"),
         ([1, 2, 3, 7, 9, 10], 15, "runs 1–3, 7, 9, 10"),
         (list(range(1, 16)), 15, "all 15 runs"),
