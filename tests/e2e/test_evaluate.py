@@ -89,7 +89,7 @@ def checked(html: str) -> Checker:
     assert "Blobs <test>" not in html
     assert "Blobs &lt;test&gt;" in html
     assert not re.search(r"p0-\d{4}", html)
-    assert "/tmp" not in html
+    assert "/tmp" not in re.sub(r'base64,[^"]*', "", html)  # of pixels any letters may come
     return checker
 
 
