@@ -697,7 +697,7 @@ def test_nan_constant_and_one_patient(sets: dict[str, Path], tmp_path: Path) -> 
     with mock.patch.object(page, "activation_panels", return_value=[]), broken(0.0):
         summary = judge([sets["none"]], tmp_path / "b", sets["data"]).result["summary"]
     assert summary["mean_auroc"]["none, seed 0"] == 0.5
-    assert "The same prediction for every image in A by run 1." in summary["cautions"]
+    assert "The same prediction for every image in A, B by run 1." in summary["cautions"]
 
     table = load_dataset(cls_sets.real(tmp_path / "all", n=20, seed=9)).table
     table = table.drop(columns="image").assign(patient_id="alone", split="test")
