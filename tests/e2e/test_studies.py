@@ -112,6 +112,7 @@ def test_started_twice_at_once(tmp_path: Path) -> None:
         ("medmnist.sh",),
         ("cross_modality.sh",),
         ("did_it_help.sh", "kermany", "table.csv"),
+        ("positive_control.sh",),
     ],
 )
 def test_a_second_one_touches_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -233,6 +234,44 @@ def what(work: Path) -> set[str]:
     """What the differences of the arm gan are about."""
     with (work / "report" / "comparison.csv").open(newline="", encoding="utf-8") as stream:
         return {row["about"] for row in csv.DictReader(stream) if row["a"] == "gan"}
+
+
+def test_positive_control(tmp_path: Path) -> None:
+    report = check("positive_control.sh", tmp_path / "p", {"duplicate", "gan (right-1)"})
+    work = report.parent
+    table = (work / "dose.md").read_text(encoding="utf-8")
+    for name in ("100% with their labels", "0% with their labels", "blurred by 16 px"):
+        assert f"\n| {name} | " in table
+    assert Image.open(work / "dose.png").size[0] > 1000
+    with (work / "right-0-images" / "table.csv").open(newline="") as stream:
+        slots = [row["slot"] for row in csv.DictReader(stream)]
+    right, wrong = ([(work / f"right-{share}-images/images/{int(k):06d}.png").read_bytes()
+                     for k in slots] for share in (1, 0))  # fmt: skip
+    assert sorted(right) == sorted(wrong)
+    assert all(a != b for a, b in zip(right, wrong))
+
+
+@pytest.mark.parametrize(
+    ("best", "worst", "code", "said"),
+    [
+        ("evidence for", "no evidence", 0, ""),
+        ("evidence for", "evidence against", 0, ""),
+        ("no evidence", "no evidence", 1, "not found to help"),
+        ("evidence for", "evidence for", 1, "under each other's labels are found to help"),
+    ],
+)
+def test_a_control_that_fails_says_so(
+    best: str, worst: str, code: int, said: str, tmp_path: Path
+) -> None:
+    lines = ["a,row,metric,value,low,high,verdict"]
+    for name, verdict in (("right-1", best), ("right-0", worst), ("blur-2", "no evidence")):
+        lines.append(f"gan ({name}),mean over labels,auroc,0.03,0.01,0.05,{verdict}")
+    (tmp_path / "comparison.csv").write_text("\n".join(lines) + "\n")
+    for size, expected in (("cpu", code), ("smoke", 0)):
+        command = [sys.executable, str(EXAMPLES / "dose_figure.py"), ".", size]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == expected, done.stderr
+        assert said in done.stderr or size == "smoke"
 
 
 def test_medmnist_says_that_it_downloads(tmp_path: Path) -> None:
