@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Did the synthetic images help? Five arms, five seeds, several regimens, one report.
+# Did the synthetic images help? Six arms, five seeds, several regimens, one report.
 #
 #   bash examples/did_it_help.sh kermany TABLE WORK [--smoke]
 #   bash examples/did_it_help.sh nih TABLE WORK [--smoke]
@@ -15,10 +15,14 @@
 # minutes, in WORK/smoke.
 # Needs cxr and its python3 on the PATH.
 #
+# Arms are as practitioners train: none is bare, all others have ordinary augmentation (AUGMENT) on top. balanced is what
+# rare classes get without a generator; so are focal and adjusted (logit adjustment). The papers' arms without augmentation
+# are bare-duplicate, bare-gan and bare-pretrain-finetune.
+#
 # Sizes by environment: SIZE (64), GENERATOR ("--arch flow --preset tiny": options of train-gan), KIMG (40, or one
 # number a regimen: "30 30 80"), ONE_GENERATOR (1: one for all seeds, in a fifth of its time; the verdict is about its
-# images then), STEPS (600), SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, REGIMENS (with 1.0 among them), THREADS (2),
-# DEVICE (auto); of nih FOLDS (5), CLASSES and TARGETS ("A,B": labels to learn, labels to make; the defaults have 50
+# images then), STEPS (600), SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, AUGMENT (safe), REGIMENS (with 1.0 among them),
+# THREADS (2), DEVICE (auto); of nih FOLDS (5), CLASSES and TARGETS ("A,B": labels to learn, labels to make; the defaults have 50
 # positives or more in a sample of 1,560 images), FOLD_SEED (6: of that sample the first whose quarters have five
 # positives of every label).
 set -euo pipefail
@@ -32,7 +36,7 @@ smoke="${4:-}"
 SIZE="${SIZE:-64}" KIMG="${KIMG:-40}" STEPS="${STEPS:-600}" SEEDS="${SEEDS:-0 1 2 3 4}"
 ARCH="${ARCH:-small_cnn}" THREADS="${THREADS:-2}" DEVICE="${DEVICE:-auto}" FOLDS="${FOLDS:-5}"
 GENERATOR="${GENERATOR:---arch flow --preset tiny}" ONE_GENERATOR="${ONE_GENERATOR:-0}"
-ARMS="${ARMS:-none standard duplicate gan pretrain-finetune}"
+ARMS="${ARMS:-none standard balanced duplicate gan pretrain-finetune}"
 case "$study" in
   kermany) REGIMENS="${REGIMENS:-0.02 0.1 1.0}" ;;
   nih) REGIMENS="${REGIMENS:-0.25 0.5 1.0}" ;;
@@ -49,6 +53,7 @@ case "$ONE_GENERATOR" in
   0 | 1) ;;
   *) echo "error: ONE_GENERATOR=$ONE_GENERATOR: 1, or 0 for a generator a seed" >&2; exit 2 ;;
 esac
+for arm in $ARMS; do arm_options "$arm" ""; done
 mkdir -p "$work"
 cd "$work"
 lock_study
@@ -71,7 +76,7 @@ images() { if [ "$ONE_GENERATOR" = 1 ]; then echo "$1-synth"; else echo "$1-synt
 # regimen DATA FRACTION NAME TARGETS SHARE CLASSES: generators, their images, every arm and seed
 regimen() {
   local data="$1" fraction="$2" name="$3" targets="$4" share="$5" arm seed
-  local labels=() synth seeds="$SEEDS"
+  local labels=() seeds="$SEEDS"
   [ -n "$6" ] && labels=(--classes "$6")
   if [ "$ONE_GENERATOR" = 1 ]; then seeds=0; fi
   for seed in $seeds; do
@@ -83,9 +88,8 @@ regimen() {
   done
   for arm in $ARMS; do
     for seed in $SEEDS; do
-      synth=("$(images "$name" "$seed")")
-      case "$arm" in none | standard) synth=() ;; esac
-      cxr train-cls "$data" ${synth[@]+"${synth[@]}"} --arm "$arm" --seed "$seed" --fraction "$fraction" \
+      arm_options "$arm" "$(images "$name" "$seed")"
+      cxr train-cls "$data" "${arm_words[@]}" --seed "$seed" --fraction "$fraction" \
         --arch "$ARCH" --steps "$STEPS" ${labels[@]+"${labels[@]}"} "${train[@]}" -q -o "$name-$arm-$seed"
       runs+=("$name-$arm-$seed")
     done

@@ -8,14 +8,14 @@
 # The download is the file of MedMNIST's own address (Zenodo, record 10519652; CC BY 4.0), checked by its MD5; it needs
 # curl, md5sum and a connection, nothing else does. FILE is one of MedMNIST with several labels an image (train_images,
 # train_labels, val_..., test_...). Then: prompts composed of the labels (there are no reports) and a CLIP, a
-# StyleGAN2, edits towards TARGET, as many images as bring RARE to SHARE, what they are like, classifiers (none,
-# standard, gan, duplicate), did they help. The split is the file's; it has no patients, so that nobody can check
+# StyleGAN2, edits towards TARGET, as many images as bring RARE to SHARE, what they are like, classifiers (none
+# bare, standard, gan and duplicate with ordinary augmentation; ARMS as in did_it_help.sh), did they help. The split is the file's; it has no patients, so that nobody can check
 # here that none is on both sides, and the report says so. --smoke makes a tiny file of the same form. Give the
 # command again to go on where it stopped; a second one beside it ends with 75. A missing class ends with 2.
 # Needs cxr and its python3 on the PATH (source .venv/bin/activate).
 #
 # Sizes by environment: SIZE, RARE ("A,B"), SHARE (0.03), TARGET (edema), FRACTION (of the training images), KIMG, STEPS, SEEDS,
-# ARCH, PRESET, CLIP and EDIT (options of finetune-clip and edit), THREADS (2), DEVICE (auto), ADDRESS, MD5.
+# ARCH, ARMS, AUGMENT (safe), PRESET, CLIP and EDIT (options of finetune-clip and edit), THREADS (2), DEVICE (auto), ADDRESS, MD5.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/study.sh"
@@ -27,6 +27,7 @@ case "$size" in
   full) defaults="64 5000 8000 0,1,2,3,4 densenet121 1.0 0.03 Hernia,Pneumonia,Fibrosis,Edema" d_clip="--model small" d_edit="--n 16" ;;
 esac
 read -r d_size d_kimg d_steps d_seeds d_arch d_fraction d_share d_rare <<<"$defaults"
+ARMS="${ARMS:-none standard gan duplicate}"
 SIZE="${SIZE:-$d_size}" KIMG="${KIMG:-$d_kimg}" STEPS="${STEPS:-$d_steps}" SEEDS="${SEEDS:-${d_seeds//,/ }}"
 ARCH="${ARCH:-$d_arch}" FRACTION="${FRACTION:-$d_fraction}" SHARE="${SHARE:-$d_share}" RARE="${RARE:-$d_rare}"
 read -ra clip <<<"${CLIP:-$d_clip}"
@@ -82,11 +83,10 @@ cxr train-gan data --size "$SIZE" --kimg "$KIMG" ${preset[@]+"${preset[@]}"} "${
 cxr edit gan --clip clip --target "${TARGET:-edema}" "${edit[@]}" "${shared[@]}" -o edits
 cxr synthesize data --gan gan --target-frac "$SHARE" --classes "$RARE" "${part[@]}" "${shared[@]}" -o synth
 runs=()
-for arm in none standard gan duplicate; do
-  synth=(synth)
-  case "$arm" in none | standard) synth=() ;; esac
+for arm in $ARMS; do
+  arm_options "$arm" synth
   for seed in $SEEDS; do
-    cxr train-cls data ${synth[@]+"${synth[@]}"} --arm "$arm" --seed "$seed" --arch "$ARCH" --steps "$STEPS" \
+    cxr train-cls data "${arm_words[@]}" --seed "$seed" --arch "$ARCH" --steps "$STEPS" \
       "${part[@]}" "${shared[@]}" -o "$arm-$seed"
     runs+=("$arm-$seed")
   done

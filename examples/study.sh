@@ -62,6 +62,23 @@ for name in map(str.strip, names.split(",")):
 END
 }
 
+# arm_options NAME SYNTH: sets arm_words, what train-cls is told for an arm of a study. As practitioners train, ordinary
+# augmentation (AUGMENT, safe) is on top of all images of an arm; a paper's bare arm is bare-NAME, and none is bare anyway.
+# balanced, focal and adjusted are standard with what helps rare classes without a synthetic image
+arm_options() {
+  local augment=(--augment "${AUGMENT:-safe}")
+  case "$1" in
+    none) arm_words=(--arm none) ;;
+    standard) arm_words=(--arm standard "${augment[@]}") ;;
+    balanced) arm_words=(--arm standard "${augment[@]}" --sampling balanced) ;;
+    focal) arm_words=(--arm standard "${augment[@]}" --loss focal) ;;
+    adjusted) arm_words=(--arm standard "${augment[@]}" --logit-adjust 1) ;;
+    bare-duplicate | bare-gan | bare-synthetic-only | bare-pretrain-finetune) arm_words=("$2" --arm "${1#bare-}") ;;
+    duplicate | gan | synthetic-only | pretrain-finetune) arm_words=("$2" --arm "$1" "${augment[@]}") ;;
+    *) fail "unknown arm $1 (none, standard, balanced, focal, adjusted, duplicate, gan, synthetic-only, pretrain-finetune, bare-NAME)" ;;
+  esac
+}
+
 # finish REPORT: what the run did, and where to look
 finish() {
   if [ -z "$(find . -name result.json -newer .started | head -n 1)" ]; then

@@ -24,6 +24,8 @@ ARM_OPTIONS = (
     "arm", "augment", "sampling", "focal_gamma", "logit_adjust", "pretrain_frac", "finetune_lr",
     "synth",
 )  # fmt: skip
+#: What two arms of one set share where they differ in their images alone.
+TREATMENT = ("augment", "sampling", "focal_gamma", "logit_adjust")
 _NONE = {"synth": "no synthetic set", "start": "no earlier start"}
 _ONE = {"synth": "synthetic set", "start": "start"}
 
@@ -40,6 +42,7 @@ class Group:
             compared with each other.
         regimen_name: What tells this regimen from others, "" if there is one.
         origins: Seed -> what its run was made from; a seed that is not there from nothing else.
+        treatment: What else belongs to the arm beside its images, such as augmentation.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Group:
     regimen: str = ""
     regimen_name: str = ""
     origins: dict[int, Origin] = field(default_factory=dict)
+    treatment: str = ""
 
     def made_from(self, seeds: Iterable[int]) -> list[Origin]:
         """The origins of the runs of these seeds."""
@@ -85,10 +89,13 @@ def group_runs(
         regimen = {k: v for k, v in rest.items() if k not in arm_options}
         regimen_name = _settings(rest, _differing(regimen, seedless))
         regimen_key = json.dumps(regimen, sort_keys=True)
+        treatment = json.dumps({k: rest.get(k) for k in TREATMENT})
         for copy, runs in enumerate(_copies(arm, recipes), start=1):
             own = {seed: origins[run] for seed, run in runs.items()}
             called = name if copy == 1 else f"{name} #{copy}"
-            groups.append(Group(called, str(rest["arm"]), runs, regimen_key, regimen_name, own))
+            groups.append(
+                Group(called, str(rest["arm"]), runs, regimen_key, regimen_name, own, treatment)
+            )
     return sorted(groups, key=lambda group: min(group.runs.values()))
 
 
@@ -196,7 +203,7 @@ def pairs_of_groups(groups: Sequence[Group]) -> list[tuple[Group, Group, bool]]:
     """Which differences to show: (a, b, primary) for a minus b.
 
     Within a regimen (the same data, network and budget) the primary ones are gan minus duplicate of
-    the same synthetic set in every seed, where there is exactly one of each; then every group minus
+    the same synthetic set in every seed and the same augmentation, one of each; then each one minus
     the baseline, which is the arm `none` if present, else the first group. A regimen of one group
     is compared with the first group of all.
     """
@@ -210,7 +217,8 @@ def pairs_of_groups(groups: Sequence[Group]) -> list[tuple[Group, Group, bool]]:
             by_arm.setdefault(group.arm, []).append(group)
         for a in by_arm.get(PRIMARY[0], []):
             rivals, controls = (
-                [b for b in by_arm.get(arm, []) if of_one_set(a, b)] for arm in PRIMARY
+                [b for b in by_arm.get(arm, []) if of_one_set(a, b) and a.treatment == b.treatment]
+                for arm in PRIMARY
             )
             if len(rivals) == len(controls) == 1:
                 out.append((a, controls[0], True))

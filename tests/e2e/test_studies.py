@@ -8,6 +8,7 @@ import csv
 import fcntl
 import hashlib
 import http.server
+import json
 import os
 import subprocess
 import sys
@@ -213,11 +214,14 @@ def test_did_it_help(tmp_path: Path) -> None:
     work = tmp_path / "w" / "smoke"
     assert first.stdout.splitlines()[-1] == f"open {work}/report/report.html"
     text = (work / "report" / "report.md").read_text(encoding="utf-8")
-    for arm in ("none", "standard", "duplicate", "gan", "pretrain-finetune"):
+    for arm in ("none", "standard", "standard (balanced)", "duplicate", "gan", "pretrain-finetune"):
         assert f"\n| {arm}" in text, f"{arm} is not in the report"
     before = made(work)
     # Data, a generator a seed and its images, arms and seeds, pages.
-    assert len(before) == 1 + 2 * 2 + 5 * 2 + 2
+    for arm in ("standard", "balanced", "duplicate", "gan", "pretrain-finetune"):
+        model = json.loads((work / f"f1.0-{arm}-0" / "model.json").read_text(encoding="utf-8"))
+        assert model["recipe"]["augment"] == "safe"
+    assert len(before) == 1 + 2 * 2 + 6 * 2 + 2
     assert what(work) == {"the method"}
     second = bash("did_it_help.sh", "kermany", table, tmp_path / "w", "--smoke")
     assert second.returncode == 0, second.stderr

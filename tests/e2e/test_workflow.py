@@ -104,7 +104,7 @@ PLANS = {
         "choice": 15,
         "generator": 15 * 5,
         "synthetic": 15 * 5,
-        "classifier": 15 * 5 * 5,
+        "classifier": 15 * 6 * 5,
     },
     "cross_modality": {**ONE_OF_EACH, "images": 1, "tables": 1, "classifier": 3 * 5},
     "medmnist": {**ONE_OF_EACH, "clip": 1, "edit": 1, "images": 1, "classifier": 4 * 5},

@@ -92,6 +92,20 @@ def test_each_set_has_a_primary_comparison_with_its_own_control() -> None:
     ]
 
 
+def test_each_treatment_has_a_primary_comparison_with_its_own_control() -> None:
+    ways = [{"augment": "none"}, {"augment": "safe"}, {"augment": "safe", "sampling": "balanced"}]
+    recipes = [
+        recipe(arm, 0, synth="aaaaaaaa", **way) for way in ways for arm in ("duplicate", "gan")
+    ]
+    groups = group_runs([*recipes, recipe("none", 0, synth="", augment="none")])
+    pairs = [(a.name, b.name) for a, b, p in pairs_of_groups(groups) if p]
+    assert pairs == [
+        (f"gan ({words})", f"duplicate ({words})") for words in ("none", "safe", "safe, balanced")
+    ]
+    others = {(a.arm, b.name) for a, b, p in pairs_of_groups(groups) if not p}
+    assert others == {("duplicate", "none"), ("gan", "none")}  # all of one regimen
+
+
 def test_a_set_is_named_only_where_nothing_else_tells_it() -> None:
     recipes = [
         recipe("gan", 0, fraction=0.5, synth="aaaaaaaa"),
