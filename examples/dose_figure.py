@@ -52,8 +52,8 @@ def read(report: Path) -> list[Dose]:
             name = re.search(r"(right|blur)-([0-9.]+)", row["a"])
             if name is None or (row["row"], row["metric"]) != (MEAN, METRIC):
                 continue
-            numbers = (float(row[key] or "nan") for key in ("value", "low", "high"))
-            doses.append(Dose(name[1], float(name[2]), *numbers, row["verdict"]))
+            value, low, high = (float(row[key] or "nan") for key in ("value", "low", "high"))
+            doses.append(Dose(name[1], float(name[2]), value, low, high, row["verdict"]))
     # An unblurred image with its labels is the start of the other scale too.
     doses += [Dose("blur", 0.0, d.value, d.low, d.high, d.verdict) for d in doses if oracle(d)]
     return sorted(doses, key=lambda dose: (dose.kind != "right", dose.amount))

@@ -65,17 +65,17 @@ def cast(slots: list[Key], labels: list[str], seed: int) -> tuple[list[PhantomPa
         if len(found) == len(slots):
             break
         for study in sample_patient(seed, person).studies:
-            key = vector(dict(study.labels), labels)
+            shows = vector(dict(study.labels), labels)
             image = study.images[0].params  # one of a study, so that none is another's likeness
-            if places := waiting[image.view, key]:
+            if places := waiting[image.view, shows]:
                 found[places.pop(0)] = image
             else:
-                spare[image.view].append((key, image))
+                spare[image.view].append((shows, image))
     lacking = [slot for slot in range(len(slots)) if slot not in found]
     for slot in lacking:
-        view, key = slots[slot]
+        view, wished = slots[slot]
         others = np.array([other for other, _ in spare[view]])
-        place = int(np.abs(others - np.array(key)).sum(axis=1).argmin())
+        place = int(np.abs(others - np.array(wished)).sum(axis=1).argmin())
         found[slot] = spare[view].pop(place)[1]
     return [found[slot] for slot in range(len(slots))], len(lacking)
 
@@ -111,7 +111,7 @@ def blurred(path: Path, sigma: float) -> np.ndarray:
     """An image without what is smaller than `sigma` pixels."""
     pixels = np.asarray(Image.open(path))
     smooth = gaussian_filter(pixels.astype(np.float32), sigma) if sigma else pixels
-    return np.rint(smooth).astype(np.uint8)
+    return np.asarray(np.rint(smooth), np.uint8)
 
 
 def name_of(slot: int) -> str:
