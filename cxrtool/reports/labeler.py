@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from cxrtool.core.errors import UsageError
 from cxrtool.reports.attributes import Attribute, AttributeFinder, AttributeSpan
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
+from cxrtool.reports.dictation import DictationReader
 from cxrtool.reports.forms import FormReader
+from cxrtool.reports.glued import SHORTEST_HALF, part_capitals
 from cxrtool.reports.normalize import without_residue
 from cxrtool.reports.rewriting import Draft
 from cxrtool.reports.ruleset import Cue, Rule, RuleSet, default_rules
@@ -137,8 +139,10 @@ class Labeler:
         self._forms = FormReader(
             self.rules.answers, self._headers, joints, self._names_finding, self._names_part
         )
+        self._dictation = DictationReader(self.rules.spoken, self._headers)
         self._attributes = AttributeFinder(self.rules.attributes)
         self._knows = lru_cache(_WORDS_KNOWN)(self._holds)
+        self._cut = lru_cache(_WORDS_KNOWN)(self._place_of_cut)
 
     def _begin(self) -> None:
         """A pipeline that knows no word yet."""
@@ -197,6 +201,22 @@ class Labeler:
         """Whether a header or a rule knows a word in lower case."""
         return word in self._header_words or self.rules.automaton.reads(self._spell(word))
 
+    def _is_known(self, word: str) -> bool:
+        """Whether a header or a rule holds a word in lower case as it is, or as it is spelled."""
+        known = self.rules.automaton.knows(self._spell(word)) or word in self._corrected
+        return known or word in self._header_words
+
+    def _place_of_cut(self, word: str) -> int:
+        """Where two words begin and end of which one is long, as "noeffusion"; 0 where nowhere."""
+        no = next(iter(self.rules.answers.get("no", ())), "")
+        whole = len(word) <= SHORTEST or word in self.rules.spelling.words
+        for i in () if whole else range(1, len(word)):
+            one, two = word[:i], word[i:]
+            short = two if one in self._corrected else one if two in self._corrected else ""
+            if short and (short == no or (len(short) >= SHORTEST_HALF and self._is_known(short))):
+                return i
+        return 0
+
     def _names_finding(self, words: str) -> bool:
         """Whether words in lower case hold a finding."""
         return any(isinstance(owner, Rule) for owner in self._owners_of(words))
@@ -216,6 +236,8 @@ class Labeler:
     def _without_residue(self, text: str) -> Draft:
         draft = Draft(text)
         without_residue(draft, self._knows, self._headers)
+        part_capitals(draft, self._is_known)
+        self._dictation.read(draft)
         self._forms.join_pages(draft)
         return draft
 
@@ -235,7 +257,7 @@ class Labeler:
             counted = [s for s in sections if s.name in self.rules.counted]
             span = draft.span if draft.changed else None
             words = self._words.read(_parts(cleaned, counted), text, span)
-            broken = words.broken(self._unread, self._is_word)
+            broken = words.broken(self._unread, self._is_word, self._cut)
             if mended or not broken:
                 break
             draft.edit(broken)

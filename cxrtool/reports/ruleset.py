@@ -54,7 +54,7 @@ _RULE_KEYS = (
     "id", "kind", "observation", "phrases", "group", "abnormal", "say", "match", "miss"
 )  # fmt: skip
 _CUE_KEYS = ("id", "role", "direction", "reach", "group", "phrases", "match", "miss")
-_TABLES = ("sections", "classes", "spelling", "typing-errors", "answers")
+_TABLES = ("sections", "classes", "spelling", "typing-errors", "answers", "spoken")
 _WORDS = ("starters", "function-words", "continuations", "divided", "shortened", "everyday")
 _TOP_KEYS = ("observations", "body", *_WORDS, *_TABLES, "rule", "cue", "remove")
 #: Keys of a set of rules by itself.
@@ -128,6 +128,7 @@ class RuleSet:
         spelling: Other spellings of words.
         body: Words that a header of a part of the body holds.
         answers: What stands in forms: ``no``, ``yes`` and so on -> words in lower case.
+        spoken: Sign -> what is said for it where punctuation is dictated (``dictation``).
         attributes: What is found out of a mention beside its value.
     """
 
@@ -144,6 +145,7 @@ class RuleSet:
     spelling: Spelling = field(default_factory=Spelling)
     body: frozenset[str] = frozenset()
     answers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    spoken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: AttributeRules = field(default_factory=default_attributes)
 
     @property
@@ -187,6 +189,7 @@ class _Builder:
         self.spelling = Spelling()
         self.body: dict[str, None] = {}
         self.answers: dict[str, tuple[str, ...]] = {}
+        self.spoken: dict[str, tuple[str, ...]] = {}
         self.automaton = Automaton()
         self.owners: dict[str, Rule | Cue] = {}
         self.entries: dict[str, Entry] = {}
@@ -201,6 +204,8 @@ class _Builder:
             self.body.update(dict.fromkeys(file.top.texts("body")))
             self._sections(file.tables["sections"])
             self._answers(file.tables["answers"])
+            spoken = file.tables["spoken"]
+            self.spoken |= {s: spoken.texts(s, required=True) for s in spoken.table}
             add_classes(self.automaton, file.tables["classes"])
             self._spelling(file.tables["spelling"], file.tables["typing-errors"])
         for entry in (entry for file in files for entry in file.entries["remove"]):
@@ -245,6 +250,7 @@ class _Builder:
             spelling=self.spelling,
             body=frozenset(self.body),
             answers=self.answers,
+            spoken=self.spoken,
         )
 
     def _sections(self, table: Entry) -> None:

@@ -157,12 +157,15 @@ class Words:
         """Every word in lower case."""
         return [self._spelled[h] for h in self._hashes]
 
-    def broken(self, unread: int, is_word: Callable[[str], bool]) -> list[tuple[int, int, str]]:
-        """Edits that join words of which one is unread, and both together are a word.
+    def broken(
+        self, unread: int, is_word: Callable[[str], bool], cut: Callable[[str], int]
+    ) -> list[tuple[int, int, str]]:
+        """Edits that join words of which one is unread, and both together are a word, or part one.
 
         Args:
             unread: The kind of words that no rule holds.
             is_word: Whether a word in lower case is one.
+            cut: Where a word in lower case is two words; 0 where it is one.
         """
         edits: list[tuple[int, int, str]] = []
         kinds, at, last = self.kinds, -1, 0
@@ -174,6 +177,9 @@ class Words:
                 ):
                     edits.append((self._end(first), self._offsets[first + 1], ""))
                     last = first + 1
+            if last <= at and (place := cut(self.lower[at])):
+                start = self._offsets[at][0] + place
+                edits.append((start, start, " "))
         return edits
 
     def chars(self, first: int, stop: int) -> tuple[int, int]:

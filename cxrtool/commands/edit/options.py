@@ -13,7 +13,7 @@ from cxrtool.data.options import SelectionOptions
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
 # resampling stays in range; units join studies and copies; keys of prepared pixels. 8: texts are
 # read as by extract-reports 6
-FORMAT = 10
+FORMAT = 11
 
 LATENT = {"method": ("latent",)}
 GLOBAL = {"method": ("global",)}

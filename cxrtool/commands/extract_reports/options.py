@@ -14,7 +14,7 @@ FORMS = ("csv", "jsonl", "json", "parquet")
 # 5: residue of exports, tables, check boxes and more headers are read; other spellings, short words
 # and typing errors too; "or" closes a list; a statement that nothing understands forbids No Finding
 # 6: evidence has its sentence; forms are read by rows; more words and headers
-FORMAT = 8
+FORMAT = 9
 
 reading_option = partial(option, panel="How reports are read")
 showing_option = partial(option, panel="Showing why")

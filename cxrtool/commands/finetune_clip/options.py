@@ -19,7 +19,7 @@ LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
 # bring their activation, mean and deviation; bicubic resampling stays in range; texts are read as
 # by extract-reports 4; units join studies and copies; keys of prepared pixels. 6: texts are read as
 # by extract-reports 6
-FORMAT = 8
+FORMAT = 9
 SEVERAL = True  # torchrun
 TRAINED = {"text": AnyBut((ORIGINAL,))}
 """Where an option of the training applies: with ``--text original`` nothing is trained."""

@@ -180,6 +180,15 @@ class FieldReader:
             rf"(?={any_of(words.levels)}\b[^\n;/|]*(?:[\n;]|\Z))",
             re.I,
         )
+        # "Fluid (pleural): no", "Fluid, pleural | no"
+        kind = words.one("kind")
+        self._kind = re.compile(
+            r"(?:\A|(?<=[\n;|\x1d\x1e\])]))[ ]*(?:[-*\u2022>][ ]+|\(?\d{1,2}[.)][ ]*)?"
+            r"(?P<both>(?P<name>[^\W\d_]{3,20})"
+            rf"(?:[ ]?[(\[][ ]?(?P<kind>{kind})[ ]?[)\]]|(?:,[ ]?|[ ]-[ ]|/)(?P<other>{kind})"
+            r"(?=[ ]*(?:[:=|?\t\x1d]|[ ]{2}))))",
+            re.I,
+        )
         self._record, self._reply = _record(words), _reply(words)
         self._next_line = re.compile(
             rf"(?:\A|(?<=\n))(?P<name>[^\n.;,|]{{3,60}}?)"
@@ -190,6 +199,7 @@ class FieldReader:
     def read(self, draft: Draft) -> None:
         """Rewrites the fields of a draft."""
         words = self._words
+        draft.sub(self._kind, self._of_kind, "both")
         draft.sub(self._sign, lambda m: "" if words.value(m["answer"]) else words.no)
         draft.edit(self._doubts(draft.text))
         draft.sub(_ASKED, lambda m: f"{next(iter(words.of['ask']), '?')} ")
@@ -217,6 +227,11 @@ class FieldReader:
         draft.sub(self._record, lambda m: f"{HARD_BREAK}{m['name']}: ")
         draft.sub(self._next_line, self._of_next_line, "mark")
         draw(draft)
+
+    def _of_kind(self, match: re.Match[str]) -> str:
+        """A name behind what it is of: "pleural fluid"."""
+        said = f"{match['kind'] or match['other']} {match['name']}"
+        return said if self._words.is_finding(plain(said)) else match["both"]
 
     def _of_reply(self, match: re.Match[str]) -> str:
         """A question before its answer; before one that names findings itself it says nothing."""

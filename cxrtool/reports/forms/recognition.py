@@ -46,6 +46,7 @@ class FormRecognition:
             "/": r"[ :]0/\d(?![\d/])",
             "--": rf"---[ ]?\w|\w--{word}",
             "(": rf"\([ ]?(?:{word}|[-+]{{1,3}}|[xX*v?_ .-]{{0,3}})[ ]?\)"
+            rf"|\({words.one('kind')}\)[ ]*(?:[:=\t-]|(?-i:[LR]\b))"
             rf"|\((?-i:[A-Z\d])[ ]?[ =][ ]?{word}|\([^(),\n]{{3,40}},[ ]?{word}\)",
             "-": rf"-(?:{minus}|[ ]+{answer}{end}|(?<=[ ,\n]-){mark})",
             ",": rf",{answer}{end}|,(?-i:(?<=[ ]{any_of(capitals.lower())},))",

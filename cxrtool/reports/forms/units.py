@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from cxrtool.reports.forms.tokens import SAYING, Token
-from cxrtool.reports.forms.words import FormWords, joint
+from cxrtool.reports.forms.words import FormWords, joint, plain
 from cxrtool.reports.rewriting import Edit
 from cxrtool.reports.text import HARD_BREAK
 
@@ -24,6 +24,7 @@ class UnitReader:
     def __init__(self, words: FormWords) -> None:
         self._words, self._values, self._is_finding = words, words.values, words.is_finding
         self._grade = re.compile(words.grades, re.I)
+        self._when = re.compile(rf"(?<=\w)[ ]+{words.one('when')}\b", re.I)
 
     def edits(self, unit: Sequence[Token], headed: bool) -> Iterator[Edit]:
         """A row, or a part of it between stops; begins with the stop.
@@ -33,7 +34,11 @@ class UnitReader:
             headed: Whether a header stands before it, which a name with a colon ends.
         """
         yield from ((t.start, t.end, " ") for t in unit if t.kind == "drop")
-        unit = [t for t in unit if t.kind != "drop"]
+        for part, stroke in _parts([t for t in unit if t.kind != "drop"]):
+            yield from stroke
+            yield from self._of_part(part, headed)
+
+    def _of_part(self, unit: Sequence[Token], headed: bool) -> Iterator[Edit]:
         kinds = [t.kind for t in unit if t.kind in SAYING]
         if "box" not in kinds and "answer" not in kinds:
             yield from self._questions(unit)
@@ -100,9 +105,12 @@ class UnitReader:
             if detail and not finding:
                 yield name.end, end, ""  # "Opacity | lower lobe | none"
                 continue
-            if finding and before.text.strip() in (",", ";", "/"):
-                yield before.start, before.end, HARD_BREAK
             value = joint([t.value for t in unit[first:i] if t.kind in ("answer", "box")])
+            asked = unit[at + 1].kind in ("asked", "table")
+            if asked and value != 1 and all(map(self._is_listed, unit[:at])):
+                name = unit[0]  # "Edema, effusion? No"
+            elif finding and before.text.strip() in (",", ";", "/"):
+                yield before.start, before.end, HARD_BREAK
             if value is None:
                 yield name.start, end, HARD_BREAK
             elif value != 1:
@@ -120,6 +128,17 @@ class UnitReader:
                     joined = name.words.rpartition(" ")[2] in self._words.joints  # "limits of N"
                     colon = "" if joined else ":"
                     yield name.end, end, f"{colon} {self._words.normal}{HARD_BREAK}"  # "Heart: N"
+                elif name is not unit[at]:
+                    either = next(iter(self._words.of["either"]), ",")
+                    yield name.start, name.start, f"{self._words.before(value)} "
+                    commas = (t for t in unit[:at] if t.kind == "comma")
+                    yield from ((t.start, t.end, f" {either}") for t in commas)
+                    yield unit[at].end, end, HARD_BREAK
+                elif finding and (when := self._condition(name)):
+                    device = self._is_finding(plain(name.text[when - name.start :]))
+                    yield when, when if device else end, self._words.after(value)
+                    if device:
+                        yield name.end, end, HARD_BREAK
                 elif finding:
                     yield name.end, end, self._words.after(value)
                 else:
@@ -128,6 +147,16 @@ class UnitReader:
                 end, new = self._yes(end, unit[i:])
                 yes = next(iter(self._words.of["yes"]))
                 yield name.end, end, f": {yes}{new}" if headed and finding else new
+
+    def _is_listed(self, token: Token) -> bool:
+        """Whether a token may stand before the last finding of a question."""
+        return token.kind == "comma" or (token.kind == "name" and self._is_finding(token.words))
+
+    def _condition(self, name: Token) -> int:
+        """Where a name begins to say when its finding is meant: "Pneumothorax after line?"."""
+        when = self._when.search(name.text)
+        said = when is not None and self._is_finding(plain(name.text[: when.start()]))
+        return name.start + when.start() if when is not None and said else 0
 
     def _is_normal(self, name: Token, answer: Token) -> bool:
         """Whether "N" says "normal" of a part of the body, and no "no"."""
@@ -150,3 +179,19 @@ class UnitReader:
         ):
             return end, HARD_BREAK
         return following.start, " " if following.text[0] == "(" else ", "
+
+
+def _parts(unit: Sequence[Token]) -> Iterator[tuple[Sequence[Token], list[Edit]]]:
+    """A unit, divided where a sign before a name stands behind a comma: "clear, (-) ptx, (+) eff".
+
+    Of each part also what stands for a stroke at its begin.
+    """
+    first, stroke = 0, list[Edit]()
+    for i in range(1, len(unit) - 1):
+        before, sign, after = unit[i - 1 : i + 2]
+        signed = sign.kind == "answer" and not sign.text.strip("()[]{} +-")
+        glued = before.kind == "name" and before.text[-1] == "/"
+        if signed and after.kind == "name" and (glued or before.kind in ("comma", "csv")):
+            yield unit[first:i], stroke
+            first, stroke = i, [(before.end - 1, before.end, HARD_BREAK)] if glued else []
+    yield unit[first:], stroke

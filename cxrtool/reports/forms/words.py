@@ -10,6 +10,7 @@ from cxrtool.reports.text import HARD_BREAK
 ANSWERS = (
     "no", "yes", "unsure", "blank", "well", "grade", "for", "side", "now", "head", "key", "value",
     "ask", "box", "title", "score", "question", "reply", "page", "remark", "ill",
+    "when", "kind", "either",
 )  # fmt: skip
 #: The sign of the empty set, and what is written for it.
 NONE = "[\u00d8\u2205\u2300]"
@@ -97,6 +98,10 @@ class FormWords:
         if answer[:1].isdigit() and "/" in answer:
             return int(answer[0] != "0")  # "0/4"
         return self.values.get(answer, int(answer[:1] not in "-\u00d8\u00f8\u2205\u2300"))
+
+    def before(self, value: int) -> str:
+        """What stands before a name for its answer, which is no yes."""
+        return self.no if value == 0 else self.unsure
 
     def after(self, value: int | None) -> str:
         """What stands behind a name for its answer."""
