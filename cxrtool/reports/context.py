@@ -20,7 +20,7 @@ POSITIVE, NEGATIVE, UNCERTAIN = 1, 0, -1
 VERB, FINITE, COMMA, AND, STOP, AFTER, MODIFIER = 1, 2, 4, 8, 16, 32, 64
 MARK, CHANGE, SLASH, LINK = 128, 256, 512, 1024
 TELLING, FORMAL, BREAKS, SUBJECT, TITLED = 2048, 4096, 8192, 16384, 32768
-ASKING, PLURAL = 65536, 131072
+ASKING, PLURAL, CLINICAL = 65536, 131072, 262144
 _UNASSERTED = ("negation", "state-normal", *ASIDE)  # cues of a clause that asserts nothing
 _NOUN_PHRASE = 9  # words: "questionable old left posterior third and fourth rib fractures"
 
@@ -42,6 +42,7 @@ _STRUCTURE = {
     "title-mark": TITLED,
     "ask-mark": ASKING,
     "plural-verb": PLURAL,
+    "clinical": CLINICAL,
     "number": AFTER,
 }
 
@@ -325,8 +326,11 @@ class Clause:
             if any(flags[i] & CHANGE for i in range(span.end, end)):
                 return True
             # "fracture right clavicle": a side without "of" or "on the" belongs to it alone.
-            beside = MODIFIER | MARK
-            if span.end + 1 < end and flags[span.end] & MARK and flags[span.end + 1] & beside:
+            if (
+                span.end + 1 < end
+                and flags[span.end] & MARK
+                and flags[span.end + 1] & (TELLING | MODIFIER | MARK)
+            ):
                 return True
             if span.rule.group == "lasting":
                 return True
@@ -368,7 +372,8 @@ class Clause:
             own -= 1
         # "Right drain: pneumothorax resolved" says nothing of the drain.
         titles = (i for i in range(end, own) if self._flags[i] & TITLED)
-        if any(self._mentions(i, own) for i in titles):
+        told = [s for s in self._content if s.rule.group != "measure" and s.end <= own]
+        if any(s.start >= i for i in titles for s in told):
             return False
         flags = FINITE | (COMMA if cue.cue.reach == "list" else 0)
         return not self.crosses(end, own, flags) and (predicate or self._listed(end, own))
@@ -551,7 +556,8 @@ def untold(flags: Sequence[int], mentions: Sequence[Mention]) -> list[tuple[int,
     """The stretches between marks of which nothing was understood, and that tell something.
 
     A person, a date or another examination (class ``formal``) tells nothing of the image, nor do
-    words of anatomy and of everyday (class ``neutral``).
+    words of anatomy and of everyday (class ``neutral``), and a stretch that says why the image was
+    made (class ``clinical``).
     """
     if any(flag & FORMAL for flag in flags):
         return []
@@ -568,6 +574,7 @@ def untold(flags: Sequence[int], mentions: Sequence[Mention]) -> list[tuple[int,
         if not (stop < len(flags) and flags[stop] & ASKING)  # a question asserts nothing
         and not (last >= 0 and flags[last] & ASKING)
         and any(flag & TELLING for flag in flags[last + 1 : stop])
+        and not any(flag & CLINICAL for flag in flags[last + 1 : stop])
         and not any(m.start < stop and m.end > last + 1 for m in mentions)
     ]
 

@@ -13,6 +13,9 @@ from cxrtool.reports.rewriting import Draft
 _CAPITAL = re.compile(r"[A-Z](?<=[a-z]{2}[A-Z])[a-z]")
 _WORD = re.compile(r"[A-Za-z]*[a-z]{2}[A-Z][a-z][A-Za-z]*")
 _PART = re.compile(r"[A-Z]*[a-z]*")
+# Letters with a blank between them; words are two blanks apart.
+_SPACED = re.compile(r"(?<![^\s(])[^\W_](?: [^\W\d_])+(?: (?=[.,;:)](?:\s|\Z)))?(?=\s|[.,;:)]|\Z)")
+_APART = re.compile(r"(?<!\S)(?:[^\W\d_] ){4,}[^\W\d_](?!\w)")
 #: Letters of a word that no capital tells from the one beside it.
 SHORTEST_HALF = 4
 
@@ -26,6 +29,19 @@ def part_capitals(draft: Draft, knows: Callable[[str], bool]) -> None:
     """
     if _CAPITAL.search(draft.text):
         draft.sub(_WORD, lambda m: _parted(m[0], knows))
+
+
+def join_letters(draft: Draft, knows: Callable[[str], bool]) -> None:
+    """Joins words whose letters stand apart: "N o  e f f u s i o n".
+
+    Args:
+        draft: The report; changed in place.
+        knows: Whether a rule holds a word in lower case as it is.
+    """
+    if "  " not in draft.text or not _APART.search(draft.text):
+        return
+    if any(knows(m[0].replace(" ", "").lower()) for m in _APART.finditer(draft.text)):
+        draft.sub(_SPACED, lambda m: m[0].replace(" ", ""))
 
 
 def _parted(word: str, knows: Callable[[str], bool]) -> str:

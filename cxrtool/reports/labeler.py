@@ -16,7 +16,7 @@ from cxrtool.reports.attributes import Attribute, AttributeFinder, AttributeSpan
 from cxrtool.reports.context import NEGATIVE, POSITIVE, UNCERTAIN, CueSpan, Mention
 from cxrtool.reports.dictation import DictationReader
 from cxrtool.reports.forms import FormReader
-from cxrtool.reports.glued import SHORTEST_HALF, part_capitals
+from cxrtool.reports.glued import SHORTEST_HALF, join_letters, part_capitals
 from cxrtool.reports.normalize import without_residue
 from cxrtool.reports.rewriting import Draft
 from cxrtool.reports.ruleset import Cue, Rule, RuleSet, default_rules
@@ -237,6 +237,7 @@ class Labeler:
         draft = Draft(text)
         without_residue(draft, self._knows, self._headers)
         part_capitals(draft, self._is_known)
+        join_letters(draft, self._is_known)
         self._dictation.read(draft)
         self._forms.join_pages(draft)
         return draft

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
+from string import ascii_lowercase
 
 from cxrtool.reports.rewriting import Draft
 
@@ -25,8 +26,11 @@ _PAIRS = [
     (re.compile(rf"\b[A-Za-z]{{0,20}}{was}[A-Za-z]{{1,20}}\b"), was, is_)
     for was, is_ in (("rn", "m"), ("nn", "rm"))
 ]
+# A letter for which there was no sign: "enl?rged", "pneu\ufffdmothorax".
+_LOST = re.compile(r"(?<!\w)[A-Za-z]{1,20}(?:[?\ufffd][a-z]{1,20}){1,3}(?!\w)|\b\w+\ufffd\w*")
 _LETTERS = {"0": "o", "1": "li", "I": "li", "l": "li"}
 _MOST_SIGNS = 5
+_MOST_LOST, _LEAST_LEFT = 2, 2
 
 
 def repair(draft: Draft, knows: Callable[[str], bool]) -> None:
@@ -43,6 +47,8 @@ def repair(draft: Draft, knows: Callable[[str], bool]) -> None:
         or _SMALL_L.search(text)
     ):
         draft.sub(_WORD, lambda m: _repaired(m[0], knows) if _MIXED.match(m[0]) else m[0])
+    if "\ufffd" in text or ("?" in text and _LOST.search(text)):
+        draft.sub(_LOST, lambda m: _found_again(m[0], knows))
     for pattern, was, is_ in _PAIRS:
         if was in draft.text:
             draft.sub(pattern, partial(_mended, knows, was, is_))
@@ -50,6 +56,18 @@ def repair(draft: Draft, knows: Callable[[str], bool]) -> None:
 
 def _repaired(word: str, knows: Callable[[str], bool]) -> str:
     return next((read for read in _readings(word) if knows(read.lower())), word)
+
+
+def _found_again(word: str, knows: Callable[[str], bool]) -> str:
+    """A word with the letters that are lost, if a rule knows one; the first of several."""
+    parts = re.split("[?\ufffd]", word)
+    if len(parts) > _MOST_LOST + 1 or max(map(len, parts)) < _LEAST_LEFT:
+        return word
+    for letters in product(("", *ascii_lowercase), repeat=len(parts) - 1):
+        read = parts[0] + "".join(map(str.__add__, letters, parts[1:]))
+        if knows(read.lower()):
+            return read
+    return word
 
 
 def _readings(word: str) -> Iterator[str]:

@@ -47,8 +47,13 @@ _OPTION = re.compile(r"</?option\b[^<>]{0,200}>", re.IGNORECASE)
 _SELECTED = re.compile(r"\bselected\b", re.IGNORECASE)
 
 
-def untag(draft: Draft) -> None:
-    """Rewrites the tags of a draft; elements of XML become their name and a colon."""
+def untag(draft: Draft, headers: frozenset[str] = frozenset()) -> None:
+    """Rewrites the tags of a draft; elements of XML become their name and a colon.
+
+    Args:
+        draft: The report; changed in place.
+        headers: Section headers in lower case, which may stand in brackets without an end.
+    """
     if "/" in draft.text and _CHOICE.search(draft.text):
         draft.sub(_CHOICE, _marked)
     closed = {m[1].lower() for m in _CLOSED.finditer(draft.text)}
@@ -60,6 +65,11 @@ def untag(draft: Draft) -> None:
             return match[0] if _SELECTED.search(match["free"]) or not chosen else ""
         if match["gone"] or not tag:
             return "" if match["gone"] else " "
+        words = " ".join(
+            (tag + (match["more"] or "").rstrip("/").lower()).replace("_", " ").split()
+        )
+        if words in headers and tag not in closed and not match["close"]:
+            return f"\n{words.title()}: "
         return _of_tag(match, tag, tag in closed, "value" in closed)
 
     draft.sub(_TAG, plain)

@@ -36,13 +36,16 @@ _MAIL = re.compile(
     r"|Cc|Reply-To|Subject):[^\n]{0,999}(?:\n[ \t][^\n]{0,999}){0,9}$|^--[=\w.-]{8,80}$",
     re.M | re.I,
 )
+_HEADS = re.compile(
+    r"^(?:From|To|Cc|Bcc|Sent|Date|Subject|Importance|Reply-To):[^\n]{0,200}$", re.M
+)
 # A first byte of two or three in UTF-8, then what Windows-1252 makes of the others.
 _HIGH = "\u0080-\u00bf" + bytes(range(0x80, 0xA0)).decode("cp1252", "ignore")
 _MISREAD = re.compile(f"[\u00c2-\u00df][{_HIGH}]|\u00c2(?= )|[\u00e0-\u00ef][{_HIGH}]{{1,2}}")
 _SURE = re.compile("[\u00c2-\u00c5\u00e2]")
 
 _ESCAPE = re.compile(
-    r"(?P<char>(?:\\u[\da-fA-F]{4})+|\\x[\da-fA-F]{2})|(?P<blank>\\{1,2}t)"
+    r"(?P<char>(?:\\u[\da-fA-F]{4})+|\\x[\da-fA-F]{2})|(?P<blank>\\{1,2}t)|(?P<space>\\~)"
     r"|(?P<line>\\{1,2}r\\{1,2}n|\\{1,2}[nr]|\\X0[AD]\\(?:\\X0A\\)?"
     r"|\\{1,2}\.[a-z]{2}[+-]?\d{0,4}\\{1,2}|_x000[AaDd]_\n?)"
     r"|(?P<mark>\\[FSRTE]\\|\\\")"
@@ -63,7 +66,8 @@ _LINE_END = re.compile("[\n\r\u2028\u2029]")
 # Line ends that are shown: pilcrow, control mark, name.
 _SHOWN = re.compile(r"\^M\n?|\{(?:crlf|lf|br)\}|\u00b6|(?<=[\w.])~~(?=\w)", re.IGNORECASE)
 _STRUCK = re.compile(r"(?<![\w.])~~[^~.\n]{1,30}~~(?:[ ]?/)?")
-_PERCENT = re.compile("(?:%[0-9A-F]{2})+")
+_PERCENT = re.compile("(?:%[0-9A-Fa-f]{2})+")
+_IS_PERCENT = re.compile("%(?:20|0[AD]|3[CEce]|2[CFcf])")
 # Places of templates: "@NAME@", "{Blank single:19197}", "<<end macro>>", "***".
 _PLACE = re.compile(
     r"@[A-Z_]{2,30}@|\{[^{}\n]{1,60}:\d{3,8}(?:::?[^{}\n]{0,99})?\}|<<[^<>\n]{1,40}>>"
@@ -113,7 +117,7 @@ def without_residue(
     """
     if _RARE.search(draft.text):
         unwrap(draft, knows, headers)
-        _unescape(draft)
+        _unescape(draft, headers)
         _take_marks(draft, headers)
     text = draft.text
     if not text.isascii():
@@ -128,7 +132,7 @@ def without_residue(
     repair(draft, knows)
 
 
-def _unescape(draft: Draft) -> None:
+def _unescape(draft: Draft, headers: frozenset[str]) -> None:
     """Escapes of all kinds, RTF, JSON, entities and tags."""
     text = draft.text
     if "\\" in text and (text.lstrip().startswith("{\\rtf") or len(_RTF_PART.findall(text)) > 1):
@@ -138,9 +142,12 @@ def _unescape(draft: Draft) -> None:
     if "-" in text and _IS_MAIL.search(text):
         draft.sub(_MAIL, lambda m: "")
         text = draft.text
+    if "Subject:" in text and len(_HEADS.findall(text)) > 1:
+        draft.sub(_HEADS, lambda m: "")
+        text = draft.text
     if "=" in text and _IS_QUOTED_PRINTABLE.search(text):
         draft.sub(_QUOTED_PRINTABLE, _quoted_printable)
-    if "%20" in text or "%0A" in text:
+    if "%" in text and _IS_PERCENT.search(text):
         draft.sub(_PERCENT, lambda m: unquote(m.group()))
     if text.startswith(("b'", 'b"')):
         draft.sub(_BYTES, lambda m: "")
@@ -153,7 +160,7 @@ def _unescape(draft: Draft) -> None:
         if "&" in draft.text:
             draft.sub(_ENTITY, _entity)
         if "<" in draft.text:
-            untag(draft)
+            untag(draft, headers)
 
 
 def _take_marks(draft: Draft, headers: frozenset[str]) -> None:
@@ -178,7 +185,7 @@ def _plain(match: re.Match[str]) -> str:
         codes = re.split(r"\\[ux]", match.group())[1:]
         char = b"".join(int(code, 16).to_bytes(2) for code in codes).decode("utf-16-be", "ignore")
         return _LINE_END.sub("\n", char).replace("\u00a0", " ").replace("\0", "")
-    said = {"blank": "\t", "line": "\n", "colon": ": ", "none": ""}
+    said = {"blank": "\t", "space": " ", "line": "\n", "colon": ": ", "none": ""}
     return said.get(match.lastgroup or "none") or _MARK.get(match.group(), "")
 
 

@@ -269,13 +269,14 @@ class _Builder:
             self.answers[name] = tuple(dict.fromkeys((*self.answers.get(name, ()), *words)))
 
     def _spelling(self, others: Entry, errors: Entry) -> None:
-        errors.check_keys(("corrected", "words"))
+        errors.check_keys(("corrected", "words", "swapped"))
         new = {key.lower(): others.text(key, "").lower() for key in others.table}
         corrected = (*self.spelling.corrected, *errors.texts("corrected"))
         self.spelling = Spelling(
             {**self.spelling.others, **new},
             tuple(dict.fromkeys(corrected)),
             self.spelling.words.union(errors.texts("words")),
+            (*self.spelling.swapped, *errors.texts("swapped")),
         )
 
     def _remove(self, entry: Entry) -> None:

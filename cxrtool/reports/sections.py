@@ -179,7 +179,7 @@ class SectionFinder:
             if name is None:
                 own = own_line or self._is_body(words)
                 name = self._guessed(words, colon and own) if own or words.isupper() else None
-            if name is not None:
+            if name is not None and (colon or not self._is_finding(_plain(words))):
                 body = match.end() - 1 + len(end)
                 headers[body] = _Header(match.start(), body, name, words.strip())
         others = [_DASHED] if " -" in text else []

@@ -24,11 +24,13 @@ class Spelling:
         others: A spelling, or with ``*`` its beginning, -> the word that the rules know, or its.
         corrected: Words in which a typing error is seen, in order of preference.
         words: Words that are no typing error, though one letter away from such a word.
+        swapped: Shorter words, in which two neighbors that have changed places are seen.
     """
 
     others: Mapping[str, str] = field(default_factory=dict)
     corrected: tuple[str, ...] = ()
     words: frozenset[str] = frozenset()
+    swapped: tuple[str, ...] = ()
 
     def reader(self, known: Callable[[str], bool]) -> Callable[[str], str]:
         """Says how a word is read.
@@ -39,13 +41,14 @@ class Spelling:
         stems = [(key[:-1], new) for key, new in self.others.items() if key.endswith("*")]
         beginnings = tuple(stem for stem, _ in stems)
         own = self.words.union(self.corrected)
+        slips = {slip: word for word in self.swapped for slip in _swaps(word) if not known(slip)}
         near: dict[str, list[str]] = {}  # by themselves and without one of their letters
         for word in self.corrected:
             for short in (word, *_shorter(word)) if len(word) >= SHORTEST else ():
                 near.setdefault(short, []).append(word)
 
         def read(word: str) -> str:
-            other = self.others.get(word)
+            other = self.others.get(word) or slips.get(word)
             if other:
                 return other
             for stem, new in stems if word.startswith(beginnings) else ():
@@ -70,6 +73,12 @@ class Spelling:
             if not word.rstrip("*").isalpha():
                 for form in dict.fromkeys((word, word.upper(), word.capitalize())):
                     tokenizer.add_special_case(form, [{ORTH: form}])
+
+
+def _swaps(word: str) -> set[str]:
+    """The word with two neighbors in each other's place."""
+    pairs = (word[:i] + word[i + 1] + word[i] + word[i + 2 :] for i in range(len(word) - 1))
+    return {*pairs} - {word}
 
 
 def _shorter(word: str) -> set[str]:

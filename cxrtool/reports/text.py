@@ -53,12 +53,14 @@ _FIRST_ITEMS, _LETTER = ("o ", "a.", "a)", "1 "), re.compile(r"\n(?:o |a|1 )")
 _LINE = re.compile(r"\n[ ]*")
 _SHORT_LINE = 40
 # "--------", for which spaCy needs square time; a plain class first is found fast
-_MARKS = re.compile(r"[^a-zA-Z0-9_ \n](?<=[^\w\s])[^\w\s]{4,}")
-_CAPITALS = re.compile(r"[A-Z]{3}[A-Z ,/&()-]*:")
+_MARKS = re.compile(r"[^a-zA-Z0-9_ \n](?<=[^\w\s])[^\w\s]{4,}|#{2,4}(?=[ ]|\n|\Z)(?<!\w##)")
+_CAPITALS = re.compile(r"[A-Z]{2}[A-Z ,/&()]*(?::| -{1,2} )|[A-Z]{3}[A-Z ,/&()-]*:")
 _MARKUP = " #*:[]>"
 _FIRST_WORD = re.compile(r"\w+(?= )")
 _LAST_WORD = re.compile(r"(?<!\w)([A-Za-z]{2,10})\Z")
-_HEAD = re.compile(r"[:\n]")
+_HEAD = re.compile(r"[:\n]| -{1,2} ")
+# "lungs: clear", of several lines each of which begins so.
+_LABEL = re.compile(r"[ ]*[a-z][\w /-]{2,30}:[ ]+\S")
 _RUN = re.compile(r"(?<!\S)\S{101,}")  # no prose; spaCy takes it for an address, slowly
 _END = frozenset(".!?")
 # What a token says of where sentences begin: it opens one; it ends one; it is a question mark; it
@@ -127,8 +129,17 @@ def clean(text: str, wording: Wording, headers: frozenset[str] = frozenset()) ->
     item = _ITEM.search(out)
     if item or out[:2] in _FIRST_ITEMS or _LETTER.search(out):
         line = max(0, out.rfind(BREAK, 0, item.start())) if item else 0
-        out = out[:line] + _LIST.sub(lambda m: BREAK.ljust(len(m.group())), out[line:])
+        out = out[:line] + _LIST.sub(_unnumbered, out[line:])
     return out.replace(HARD_BREAK, BREAK)
+
+
+def _unnumbered(match: re.Match[str]) -> str:
+    """A line break for the number of an item; "6." is none in a line that has no "5."."""
+    number, before = int(re.sub(r"\D", "", match[0]) or 1), match.string[: match.start()]
+    inside = before[-1:] == " " and before.rstrip(" ")[-1:] not in ("", BREAK, HARD_BREAK)
+    if inside and number > 1 and not re.search(rf"(?<!\d){number - 1}[.)]", before):
+        return match[0]
+    return BREAK.ljust(len(match[0]))
 
 
 def _runs(text: str) -> bool:
@@ -146,7 +157,10 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
     function_words = wording.function_words
     # Several short lines without any full stop are statements, not a wrapped text.
     lines = text.split("\n")
-    listed = "." not in text and len(lines) > 2 and max(map(len, lines)) <= _SHORT_LINE
+    longest = max(map(len, lines))
+    listed = "." not in text and len(lines) > 2 and longest <= _SHORT_LINE
+    # Nobody wraps lines at half of their width.
+    uneven = listed and min(map(len, lines[:-1])) * 2 < longest
 
     def decide(match: re.Match[str]) -> str:
         width = len(match.group())
@@ -159,7 +173,7 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
         hard = (
             not after
             or before in ".;!?\n\x1e"
-            or after[0] in "\n-*(>#\u2192"
+            or after[0] in "\n-*(>#=\u2192"
             or (after[1:] == ")" and after[0].islower())
             or ((after[0].isdigit() or after == "o ") and _LIST.match(text, end) is not None)
             # A header alone on its line, not "question" before "of a small effusion".
@@ -176,6 +190,13 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
                 and line.rpartition(" ")[2] not in function_words
             )
             or (listed and _first_word(text, end).title() in wording.starters)
+            or (
+                uneven
+                and before != ","
+                and line.rpartition(" ")[2] not in function_words
+                and _first_word(text, end).lower() not in function_words
+            )
+            or (after[0].islower() and _LABEL.match(text, end) and _LABEL.match(line))
         )
         return (BREAK if hard else " ").ljust(width)
 
@@ -242,7 +263,7 @@ def pipeline(wording: Wording) -> Language:
     nlp = spacy.blank(wording.code)
     infixes = [
         *(nlp.Defaults.infixes or ()),
-        r"(?<=\w)[/,;:()\[\]+=](?=\w)",
+        r"(?<=\w)[/,;:()\[\]+=\u2192](?=\w)",
         r"(?<=[a-z])\.=(?=\w)",  # "pl.eff.=R"
         r"(?<=[A-Za-z]{2})\.(?=[A-Z])",
         r"(?<=[a-z])\.(?=[A-Za-z])",

@@ -101,7 +101,8 @@ class Words:
         blanks: Tokens that are white space.
         kinds: Of every token as the automaton tells them apart.
         text: The original text.
-        spelled: Hash -> token in lower case.
+        spelled: Hash -> token in lower case, as the rules spell it.
+        written: Gives a token by its hash, as it is written.
         span: Where in the text stands what has two offsets; None: at these offsets.
 
     Attributes:
@@ -120,6 +121,7 @@ class Words:
         kinds: list[int],
         text: str,
         spelled: dict[int, str],
+        written: Callable[[int], str],
         span: Callable[[int, int], tuple[int, int]] | None = None,
     ) -> None:
         if blanks:
@@ -128,7 +130,7 @@ class Words:
         self.kinds, self.text = tuple(kinds), text
         self._parts, self._starts, self._lengths = parts, starts, lengths
         self._hashes, self._firsts, self._blanks = hashes, firsts, blanks
-        self._spelled, self._span = spelled, span
+        self._spelled, self._written, self._span = spelled, written, span
 
     def sentences(self) -> list[tuple[int, int]]:
         """First word of every sentence, and the word after its last."""
@@ -173,14 +175,17 @@ class Words:
             at = kinds.index(unread, at + 1)
             for first in (at - 1, at):
                 if last <= first < len(kinds) - 1 and is_word(
-                    "".join(self.lower[first : first + 2])
+                    self._plain(first) + self._plain(first + 1)
                 ):
                     edits.append((self._end(first), self._offsets[first + 1], ""))
                     last = first + 1
-            if last <= at and (place := cut(self.lower[at])):
-                start = self._offsets[at][0] + place
+            if last <= at and (place := cut(self._plain(at))):
+                start = self._offsets[at] + place
                 edits.append((start, start, " "))
         return edits
+
+    def _plain(self, word: int) -> str:
+        return self._written(self._hashes[word]).lower()
 
     def chars(self, first: int, stop: int) -> tuple[int, int]:
         """Where some words stand in the original text; there is at least one."""
@@ -254,7 +259,8 @@ class WordReader:
         firsts = sentence_starts(hashes, marks, self._leading, strings.__getitem__)
         blanks = [i for i, mark in marks if mark & BLANK]
         columns = hashes, firsts, blanks, kinds
-        return Words(parted, self._starts, self._lengths, *columns, text, self._spelled, span)
+        spelling = self._spelled, strings.__getitem__
+        return Words(parted, self._starts, self._lengths, *columns, text, *spelling, span)
 
     def _learn(self, token: int, written: str) -> None:
         self._lengths[token] = len(written)

@@ -7,14 +7,18 @@ import re
 from collections.abc import Iterator
 
 from cxrtool.reports.forms.boxes import TICKED_BLANK, draw
+from cxrtool.reports.forms.marked import MarkedOptions
 from cxrtool.reports.forms.words import WORDS_OF_A_NAME, FormWords, any_of, joint, plain
 from cxrtool.reports.rewriting import Draft, Edit
 from cxrtool.reports.text import HARD_BREAK
 
 _OPENS = re.compile(r"[:=]>?[ ]*\{[ ]*(?=[\w ]{2,30}:)")
 _NESTED = re.compile(rf"(?P<opens>{_OPENS.pattern})|(?<=[\w\"])\}}")
-_DOUBT = re.compile(r"(?:\A|(?<=[\n;]))(?P<name>[^\n:.?;]{2,40})(?P<mark>:[ ]*\?[ ]?)(?=[^\W\d_])")
-_ASKED_CELL = re.compile(r"\?(?=[ ]{0,20}[|\t])")
+_DOUBT = re.compile(
+    r"(?:\A|(?<=[\n;]))(?P<name>[^\n:.?;]{2,40})(?P<mark>(?::|[ ]-[ ]|[ ]?[|\t])[ ]*\?[ ]?)"
+    r"(?=[^\W\d_])"
+)
+_ASKED_CELL = re.compile(r"(?<=\w)[ ]?\?(?=[ ]{0,20}[|\t])")
 # "Heart;enlarged", and every other line like it
 _NAMED_LINES = re.compile(r"\A(?:[^\W\d_][^;\n.:]{2,30};[^\s;][^;\n]{1,60}(?:\n+|\Z)){2,}\Z")
 _ASKED = re.compile(r"(?<!\S)\?[ ]?(?=[^\W\d_])")
@@ -49,7 +53,7 @@ class _Options:
             re.I,
         )
         self.leader = re.compile(
-            rf"(?<=[\w)])[ ]?(?:(?:[._=~\u2026\u00b7-][ ]?){{3,}}|_{{2,}}|\u2026+|--)"
+            rf"(?<=[\w)])[ ]?(?:(?:[._=~\u2026\u00b7-][ ]?){{3,}}[ ]{{0,3}}|_{{2,}}|\u2026+|--)"
             rf"(?={of_one})|[ ]\.[ ](?={of_one}[ ]*(?:\n|\Z))",
             re.I,
         )
@@ -156,7 +160,7 @@ class FieldReader:
     def __init__(self, words: FormWords) -> None:
         self._words, self._values = words, words.values
         self._options, self._letters = _Options(words), _Letters(words)
-        self._capitals = _Capitals(words)
+        self._capitals, self._marked = _Capitals(words), MarkedOptions(words)
         self._sign = re.compile(
             rf"(?<![\w+-])(?P<answer>{words.signs})[ ]{words.one('for')}\b", re.I
         )
@@ -189,10 +193,17 @@ class FieldReader:
             r"(?=[ ]*(?:[:=|?\t\x1d]|[ ]{2}))))",
             re.I,
         )
+        self._two = re.compile(
+            r"(?:\A|(?<=[\n;]))(?P<one>[^\n:=|\t/;.]{3,40}?)[ ]?/[ ]?(?P<two>[^\n:=|\t/;.]{3,40}?)"
+            rf"[ ]*[:=|\t][ ]*(?P<first>{words.answer})[ ]?/[ ]?(?P<second>{words.answer})"
+            r"(?=[ .]*(?:[\n;]|\Z))",
+            re.I,
+        )
         self._record, self._reply = _record(words), _reply(words)
         self._next_line = re.compile(
             rf"(?:\A|(?<=\n))(?P<name>[^\n.;,|]{{3,60}}?)"
-            rf"(?P<mark>:?[ ]{{0,20}}\n[ ]{{0,40}})(?={words.word}[ .]*(?:\n|\Z))",
+            r"(?P<mark>:?[ ]{0,20}\n[ ]{0,40})"
+            rf"(?={words.word}(?:[ .]*|,[^\n]{{1,60}})(?:\n|\Z))",
             re.I,
         )
 
@@ -216,7 +227,9 @@ class FieldReader:
         draft.sub(self._run_on, lambda m: f"{m['answer']}{HARD_BREAK}")
         draft.sub(self._capitals.words, self._capitals.of_words)
         draft.sub(self._capitals.letters, self._capitals.of_letters)
+        draft.sub(self._two, lambda m: f"{m['one']}: {m['first']}\n{m['two']}: {m['second']}")
         draft.sub(self._pair, self._of_pair, "mark")
+        self._marked.read(draft)
         draft.sub(self._options.legend, lambda m: "")
         draft.sub(self._options.cross, lambda m: "[x]", "mark")
         draft.sub(self._options.row, self._options.answer)
@@ -275,7 +288,9 @@ class FieldReader:
         denied = name.rpartition(":")[2].lstrip().partition(" ")[0] in self._values
         # "Malignancy cannot be confidently", and then "excluded".
         small = match.string[match.end("mark")].islower() and ":" not in match["mark"]
-        goes_on = small and (match["name"].strip()[:1].isupper() or len(name.split()) > 3)
+        title = match["name"].strip()
+        apart = title.isupper() or " " not in title or match["mark"].endswith("  ")
+        goes_on = small and not apart and (title[:1].isupper() or len(name.split()) > 3)
         short = ends and not denied and not goes_on and len(name.split()) <= WORDS_OF_A_NAME
         return ": " if short and self._words.is_finding(name) else match["mark"]
 
@@ -283,7 +298,8 @@ class FieldReader:
 def _sides(words: FormWords) -> re.Pattern[str]:
     """An answer for each side: "R - no, L - yes", "R 2 L 0"."""
     one, two = (
-        rf"{words.one('side')}[ ]?[-:=]?[ ]?(?P<{name}>{words.answer}|\d)(?![\w/+-])"
+        rf"{words.one('side')}[ ]?[-:=]?[ ]?(?P<{name}>{words.answer}|{words.one('grade')}|\d)"
+        r"(?![\w/+-])"
         for name in ("one", "two")
     )
     return re.compile(rf"(?:[ ]*:[ ]?|(?<=[^\W\d_])[ ]+){one}(?:[ ]?[,;/][ ]?|[ ]+){two}", re.I)
@@ -303,7 +319,8 @@ def _record(words: FormWords) -> re.Pattern[str]:
 def _reply(words: FormWords) -> re.Pattern[str]:
     """A question and what is replied to it: "Q: Effusion? A: No"."""
     return re.compile(
-        rf"(?:(?<=\n)|\A)[ ]*{words.one('question')}[.:)]\s*(?P<name>[^\n?:]{{3,60}}\??)\s+"
+        rf"(?:(?<=\n)|\A)[ ]*{words.one('question')}[.:)]\s*"
+        r"(?P<name>[^\n?:]{3,60}\??|[^\n:]{3,80}\?)\s+"
         rf"{words.one('reply')}[.:)][ ]*",
         re.I,
     )

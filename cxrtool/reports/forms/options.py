@@ -86,6 +86,13 @@ class OptionReader:
     def _untitled(self, unit: Sequence[Token]) -> Sequence[Token]:
         """A part without a finding before boxes of others: "Active TB: [ ] effusion [ ] nodule"."""
         said = [t for t in unit if t.kind in SAYING]
+        box = next(i for i, t in enumerate(unit) if t.kind == "box")
+        if [t.kind for t in unit[max(0, box - 2) : box]] == ["name", "asked"]:
+            rest = [t.kind for t in unit[box:] if t.kind in SAYING]
+            if len(rest) > 3 and rest == ["box", "name"] * (len(rest) // 2):
+                title = unit[box - 2]  # "Overload? [ ] edema [ ] effusion"
+                drop = title._replace(kind="drop", end=unit[box - 1].end)
+                return [*unit[: box - 2], drop, *unit[box:]]
         boxes, names = said[1::2], said[2::2]
         titled = said[0].kind == "name" and len(boxes) == len(names) > 1
         if not titled or any(t.kind != "box" for t in boxes):

@@ -13,7 +13,9 @@ _SIGNS = re.compile(
     r"|\w_{2,}\w|(?<!\S)\?[ ]?\w"
     r"|(?:(?<=[ ,(\n])|\A)[+](?:ve\b|[-+/]{0,2}(?=[\s,;.]|\Z))|(?:\A|[\n,;])[ ]*\+[ ]?\w"
 )
-_MARKS = re.compile(f"\\w[ ]?\u2026+[ ]?\\w|{NONE}|{CROSS}|{TICK_OR_BOX}")
+_MARKS = re.compile(
+    f"[\u2370\u2753\u2754\u00b1]|\\w[ ]?\u2026+[ ]?\\w|{NONE}|{CROSS}|{TICK_OR_BOX}"
+)
 
 
 class FormRecognition:
@@ -44,14 +46,16 @@ class FormRecognition:
         # Patterns that begin with their mark are fast.
         hints = {
             "/": r"[ :]0/\d(?![\d/])",
+            "]": rf"[\[(](?:{words.one('no-letter')}|{words.one('yes-letter')})\]",
             "--": rf"---[ ]?\w|\w--{word}",
             "(": rf"\([ ]?(?:{word}|[-+]{{1,3}}|[xX*v?_ .-]{{0,3}})[ ]?\)"
             rf"|\({words.one('kind')}\)[ ]*(?:[:=\t-]|(?-i:[LR]\b))"
             rf"|\((?-i:[A-Z\d])[ ]?[ =][ ]?{word}|\([^(),\n]{{3,40}},[ ]?{word}\)",
             "-": rf"-(?:{minus}|[ ]+{answer}{end}|(?<=[ ,\n]-){mark})",
-            ",": rf",{answer}{end}|,(?-i:(?<=[ ]{any_of(capitals.lower())},))",
+            ",": rf",(?:[ ]?{words.one('side')}[ ])?{answer}{end}"
+            rf"|,(?-i:(?<=[ ]{any_of(capitals.lower())},))",
             ";": rf";[ ]?{answer}{end}|;[^\s;][^;\n]{{1,60}}\n[^;\n.:]{{3,31}};[^\s;]",
-            "..": rf"\.\.(?:\.\.|{word}[ ]*(?:\n|\Z))",
+            "..": rf"\.\.(?:\.\.|{word}[ ]*(?:\n|\Z)|\.(?<=[ ]\.\.\.)[ ])",
             "\n": rf"\n[ ]*(?:{answer}{end}|{opens}|[xX][ ]\w)",
             "  ": rf"[ ]{{2}}{any_of(words.levels)}(?=[ ]*\n|[ ]{{2}}|[ ]*\Z)",
             "\\ ": r"\w\\[ ]\w",

@@ -102,12 +102,15 @@ class RowReader:
             for i, *kinds, text in fields
             if kinds == ["name", "colon"] and plain(text) in self._words.headers
         ]
+        boxes = [i for i, t in enumerate(tokens) if t.kind == "box"][:1]
+        led = any(i == 0 or tokens[i - 1].kind == "colon" for i in boxes)  # "Cause: [x] edema?"
         # "Effusion: Y     Edema: N"
         stops += [
             i
             for i, (before, name, mark) in enumerate(zip(tokens, tokens[1:], tokens[2:]), 1)
             if before.kind in ("gap", "box", "answer", "table")
             and (name.kind, mark.kind) in (("name", "colon"), ("name", "asked"))
+            and not (led and (before.kind, mark.kind) == ("box", "asked"))
             and i > 1
             and (self._is_field(name) or (i + 2 < len(tokens) and tokens[i + 2].kind == "answer"))
         ]
@@ -116,11 +119,25 @@ class RowReader:
             edits += self._units.edits(self._options.read(tokens[first:last]), headed)
         edits += self._columns(line, tokens, edits)
         slashes = [t for t in tokens if t.text == " / "]
+        if slashes and self._is_denied_list(tokens):
+            either = next(iter(self._words.of["either"]), ",")
+            return [*edits, *((mark.start, mark.end, f" {either} ") for mark in slashes)]
         for mark in slashes:
             answer = plain(line[mark.end : mark.end + 30]).split()
             if len(slashes) > 1 or (answer and self._values.get(answer[0]) == 0):
                 edits.append((mark.start, mark.end, HARD_BREAK))
         return edits
+
+    def _is_denied_list(self, tokens: Sequence[Token]) -> bool:
+        """Whether one word denies all that strokes part: "no CHF / pna / ptx"."""
+        names = [t.words for t in tokens if t.text != " / "]
+        first, _, rest = names[0].partition(" ")
+        bare = [rest, *names[1:]]
+        return (
+            self._values.get(first) == 0
+            and len(tokens) == 2 * len(names) - 1
+            and all(len(name.split()) == 1 and self._words.is_finding(name) for name in bare)
+        )
 
     def _columns(self, line: str, tokens: Sequence[Token], edits: Sequence[Edit]) -> Iterator[Edit]:
         """The separators of a table: a colon after the first cell of a row, commas after others."""

@@ -77,6 +77,8 @@ class TableReader:
     def _grid(self, lines: Sequence[str]) -> tuple[str, list[str]]:
         """The separator and the names of a head of findings over answers; else "" and none."""
         sign, names = _cells(lines[0])
+        if not sign and ", " in lines[0]:
+            sign, names = _cells(lines[0], ", ")
         below = next((line for line in lines[1:] if not _RULE.match(line)), "")
         answers = [plain(cell) for _, cell in _cells(below, sign)[1]] if sign else []
         columns = [name if self._words.is_finding(name) else "" for _, name in names]

@@ -73,9 +73,10 @@ class TokenReader:
         self.mark = re.compile(
             rf"(?P<on>{ON})|(?P<off>{OFF})|(?P<cross>{CROSS})|(?P<blank>{BLANK})"
             r"|[\[(](?P<grade>\d)[\])]"
-            rf"|[(\[{{<][ ]?(?P<answer>{word}|[-+]{{1,3}}|\+/-|(?<=\[)\?)[ ]?[)\]}}>]"
+            rf"|[(\[{{<][ ]?(?P<answer>{word}|[-+]{{1,3}}|\+/-|\u00b1|(?<=\[)\?)[ ]?[)\]}}>]"
             rf"|(?P<drop>[ ]?[(\[](?:[01]/[01]|{short}[ ]?/[ ]?{short}|{words.one('box')})[)\]])"
-            rf"|(?P<sign>(?<![\w+-])(?:{words.signs})\b|{NONE})"
+            rf"|(?P<sign>(?<![\w+-])(?:{words.signs})\b|{NONE}"
+            r"|(?:(?<=[|\t])|(?<=[|\t][ ]))\?(?=[ ]*(?:[|\t]|\Z)))"
             rf"|(?P<table>(?<=\w)\.{{2,3}}(?={word}[ ]*\Z)|[|\x1d^\t]|(?<=[ ])\.{{2,}}(?=[ ])"
             rf"|[ ]--(?=[ ])|\.{{4,}}|[-=]>|>>"
             rf"|(?<=\w)(?:[ ][>~]|[ ]?\\)(?=[ ]{any_of(words.levels)}[ ]*\Z))"

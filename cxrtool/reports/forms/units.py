@@ -6,6 +6,7 @@ An answer at the begin of a row belongs to the name that follows, any other to t
 import re
 from collections.abc import Iterator, Sequence
 
+from cxrtool.reports.forms.boxes import TICK
 from cxrtool.reports.forms.tokens import SAYING, Token
 from cxrtool.reports.forms.words import FormWords, joint, plain
 from cxrtool.reports.rewriting import Edit
@@ -42,7 +43,9 @@ class UnitReader:
         kinds = [t.kind for t in unit if t.kind in SAYING]
         if "box" not in kinds and "answer" not in kinds:
             yield from self._questions(unit)
-        elif kinds[0] != "name" or ("box" in kinds and kinds[-1] == "name"):
+        elif kinds[0] != "name" or (
+            "box" in kinds and kinds[-1] == "name" and not _is_remark(unit)
+        ):
             yield from self._leading(unit)
         else:
             yield from self._trailing(unit, headed)
@@ -59,7 +62,10 @@ class UnitReader:
         answer: Token | None = None
         listed = False
         first = next(t.kind for t in unit if t.kind in SAYING)
-        ticked = first == "name" and all(t.value for t in unit if t.kind in ("box", "answer"))
+        boxes = [t for t in unit if t.kind in ("box", "answer")]
+        ticked = first == "name" and all(t.value for t in boxes)
+        # "no PTX \u2713 small effusion \u2713 old CABG": these are bullets.
+        ticked = ticked and not (len(boxes) > 1 and all(TICK.match(t.text) for t in boxes))
         for i, token in enumerate(unit):
             before = unit[i - 1]
             if token.kind in ("answer", "box"):
@@ -78,7 +84,10 @@ class UnitReader:
                     if answer.value is None:
                         yield answer.start, token.end, HARD_BREAK
                     else:
-                        yield answer.start, token.start, new[answer.value]
+                        # "[x] edema?"
+                        doubted = [t.kind for t in unit[i + 1 : i + 2]] == ["asked"]
+                        doubted = doubted and answer.kind == "box" and answer.value == 1
+                        yield answer.start, token.start, new[-1 if doubted else answer.value]
                 elif listed and answer.value != 1 and token.words.split(" ")[0] not in self._values:
                     yield token.start, token.start, new[answer.value or 0].lstrip(HARD_BREAK)
                 answer = answer if listed else None
@@ -124,7 +133,9 @@ class UnitReader:
                         f"{self._words.no if value == 0 else self._words.unsure} ",
                     )
                     yield name.end, end, HARD_BREAK
-                elif self._is_normal(name, unit[first]):
+                elif self._is_normal(name, unit[first]) or (
+                    unit[first].text.strip() == "-" and self._words.is_part(name.words)
+                ):
                     joined = name.words.rpartition(" ")[2] in self._words.joints  # "limits of N"
                     colon = "" if joined else ":"
                     yield name.end, end, f"{colon} {self._words.normal}{HARD_BREAK}"  # "Heart: N"
@@ -146,6 +157,8 @@ class UnitReader:
             elif unit[first].text[:1] != "+" or not self._words.is_part(name.words):  # "heart ++"
                 end, new = self._yes(end, unit[i:])
                 yes = next(iter(self._words.of["yes"]))
+                if header:  # "ICD: yes"
+                    yield name.start, name.start, f"{yes} "
                 yield name.end, end, f": {yes}{new}" if headed and finding else new
 
     def _is_listed(self, token: Token) -> bool:
@@ -195,3 +208,8 @@ def _parts(unit: Sequence[Token]) -> Iterator[tuple[Sequence[Token], list[Edit]]
             yield unit[first:i], stroke
             first, stroke = i, [(before.end - 1, before.end, HARD_BREAK)] if glued else []
     yield unit[first:], stroke
+
+
+def _is_remark(unit: Sequence[Token]) -> bool:
+    """Whether a row ends in brackets behind its answer: "edema [x] (worse)"."""
+    return unit[-1].kind == "name" and unit[-1].text[:1] == "("

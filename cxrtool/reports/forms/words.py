@@ -10,7 +10,7 @@ from cxrtool.reports.text import HARD_BREAK
 ANSWERS = (
     "no", "yes", "unsure", "blank", "well", "grade", "for", "side", "now", "head", "key", "value",
     "ask", "box", "title", "score", "question", "reply", "page", "remark", "ill",
-    "when", "kind", "either",
+    "when", "kind", "either", "no-letter", "yes-letter",
 )  # fmt: skip
 #: The sign of the empty set, and what is written for it.
 NONE = "[\u00d8\u2205\u2300]"
