@@ -326,11 +326,9 @@ class Clause:
             if any(flags[i] & CHANGE for i in range(span.end, end)):
                 return True
             # "fracture right clavicle": a side without "of" or "on the" belongs to it alone.
-            if (
-                span.end + 1 < end
-                and flags[span.end] & MARK
-                and flags[span.end + 1] & (TELLING | MODIFIER | MARK)
-            ):
+            after = flags[span.end + 1] if span.end + 1 < end else STOP
+            ends = STOP | COMMA | AND | SLASH | FINITE
+            if span.end < end and flags[span.end] & MARK and not after & ends:
                 return True
             if span.rule.group == "lasting":
                 return True

@@ -192,7 +192,7 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
             or (listed and _first_word(text, end).title() in wording.starters)
             or (
                 uneven
-                and before != ","
+                and before not in ",:"
                 and line.rpartition(" ")[2] not in function_words
                 and _first_word(text, end).lower() not in function_words
             )

@@ -7,7 +7,7 @@ from itertools import pairwise
 from cxrtool.reports.forms.options import OptionReader
 from cxrtool.reports.forms.tokens import Signs, Token, TokenReader
 from cxrtool.reports.forms.units import UnitReader
-from cxrtool.reports.forms.words import WORDS_OF_A_NAME, FormWords, plain
+from cxrtool.reports.forms.words import WORDS_OF_A_NAME, FormWords, any_of, plain
 from cxrtool.reports.rewriting import Edit
 from cxrtool.reports.text import HARD_BREAK
 
@@ -132,7 +132,8 @@ class RowReader:
         """Whether one word denies all that strokes part: "no CHF / pna / ptx"."""
         names = [t.words for t in tokens if t.text != " / "]
         first, _, rest = names[0].partition(" ")
-        bare = [rest, *names[1:]]
+        opens = any_of(self._words.of["for"])
+        bare = [re.sub(rf"^{opens} ", "", rest), *names[1:]]
         return (
             self._values.get(first) == 0
             and len(tokens) == 2 * len(names) - 1
