@@ -37,8 +37,9 @@ class DictationReader:
         self._headers = headers
         self._mark = re.compile(rf"(?<![\w-]){any_of(self._signs)}(?![\w-])", re.I)
         # All but the first letter, which may be a capital.
-        ends = (said[1:] for said, sign in self._signs.items() if sign in (*_STOPS, _LINE))
-        self._hints = [hint for end in ends for hint in (end, end.upper())]
+        ends = {said[1:][-7:] for said, sign in self._signs.items() if sign in (*_STOPS, _LINE)}
+        ends = {end for end in ends if not any(one in end for one in ends - {end})}
+        self._hints = [hint for end in sorted(ends) for hint in (end, end.upper())]
 
     def read(self, draft: Draft) -> None:
         """Rewrites what a draft says of its punctuation."""

@@ -160,7 +160,7 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
     longest = max(map(len, lines))
     listed = "." not in text and len(lines) > 2 and longest <= _SHORT_LINE
     # Nobody wraps lines at half of their width.
-    uneven = listed and min(map(len, lines[:-1])) * 2 < longest
+    uneven = listed and text.isupper() and min(map(len, lines[:-1])) * 2 < longest
 
     def decide(match: re.Match[str]) -> str:
         width = len(match.group())
