@@ -137,6 +137,7 @@ def _unnumbered(match: re.Match[str]) -> str:
     """A line break for the number of an item; "6." is none in a line that has no "5."."""
     number, before = int(re.sub(r"\D", "", match[0]) or 1), match.string[: match.start()]
     inside = before[-1:] == " " and before.rstrip(" ")[-1:] not in ("", BREAK, HARD_BREAK)
+    inside = inside and match[0][0] != "#"
     if inside and number > 1 and not re.search(rf"(?<!\d){number - 1}[.)]", before):
         return match[0]
     return BREAK.ljust(len(match[0]))
