@@ -36,7 +36,7 @@ _HYPHEN = re.compile(r"-(?<=\w-)(?=\w)")  # a literal first, which is found fast
 _SHORTENED = re.compile(r"\.(?= [a-z])")
 _LIST = re.compile(
     # Or glued to what follows, where that is no number and no sign: "1.No", "-No", "#1 No", "o No".
-    r"(?<![^\n\x1e.;:])[ ]*"
+    r"(?<![^\n\x1e.;:])(?<!\d[.:])[ ]*"  # no part of a decimal number or of a time
     r"(?:(?:\(?\d{1,2}[.)]|[-*>\u2192])(?=[ ]{1,3}\S|[^\W\d_])|o(?=[ ]+[A-Z]))"
     r"|(?<![^\n])\d{1,2}(?=[ ]+[A-Z][a-z])"
     r"|(?<![^\n\x1e])[ ]*[a-z](?:[.)](?=[ ]{1,3}[A-Z])|\)(?=[ ]{1,3}\S))"
