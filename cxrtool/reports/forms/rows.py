@@ -31,7 +31,7 @@ class RowReader:
 
     def edits(self, text: str) -> Iterator[Edit]:
         """What stands for the marks of all rows."""
-        signs, at, headed = Signs.of(text), 0, False
+        signs, at, headed, before = Signs.of(text), 0, False, ""
         for line in text.split("\n"):
             after = text[at + len(line) : at + len(line) + 60].lstrip("\n ").split("\n")[0]
             wraps = after[:1].islower() and not re.search(r"[:=|?^\t+-]", after)
@@ -39,7 +39,9 @@ class RowReader:
                 yield at, at + len(line), HARD_BREAK
             elif len(line) <= _LONGEST and not _RULED.match(line):
                 tokens = list(self._tokens.read(line, signs, wraps))
-                if self._is_empty(tokens) and self._is_answered_field(after):
+                if self._is_empty(tokens) and (
+                    self._is_answered_field(after) or (not after and self._is_answered_field(before))
+                ):
                     yield at, at + len(line), HARD_BREAK
                     tokens = []
                 headed = headed or any(
@@ -50,7 +52,7 @@ class RowReader:
                     yield at + start, at + end, new
                 if not wraps and _FIELD.search(line) and self._is_answered_field(after):
                     yield at + len(line), at + len(line), HARD_BREAK
-            at += len(line) + 1
+            at, before = at + len(line) + 1, line
 
     def _is_title_of_boxes(self, line: str, after: str) -> bool:
         """Whether a line says nothing but what the boxes below are of: "Devices"."""
@@ -82,7 +84,7 @@ class RowReader:
 
     def _is_answered_field(self, line: str) -> bool:
         """Whether a line is a finding and what is said of it: "Effusion: small"."""
-        name = re.match(r"([^:|=]+)[:|=]", line)
+        name = re.match(r"([^:|=\t]+)[:|=\t]", line)
         return name is not None and self._words.is_finding(plain(name[1]))
 
     def _is_field(self, name: Token) -> bool:
