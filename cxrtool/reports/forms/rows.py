@@ -40,7 +40,8 @@ class RowReader:
             elif len(line) <= _LONGEST and not _RULED.match(line):
                 tokens = list(self._tokens.read(line, signs, wraps))
                 if self._is_empty(tokens) and (
-                    self._is_answered_field(after) or (not after and self._is_answered_field(before))
+                    self._is_answered_field(after)
+                    or (not after and self._is_answered_field(before))
                 ):
                     yield at, at + len(line), HARD_BREAK
                     tokens = []
