@@ -160,8 +160,10 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
     lines = text.split("\n")
     longest = max(map(len, lines))
     listed = "." not in text and len(lines) > 2 and longest <= _SHORT_LINE
-    # Nobody wraps lines at half of their width.
-    uneven = listed and text.isupper() and min(map(len, lines[:-1])) * 2 < longest
+    # Nobody wraps lines at half of their width; but capitals tell better where they can.
+    uneven = listed and min(map(len, lines[:-1])) * 2 < longest
+    if uneven and not text.isupper():
+        uneven = any(line.strip(_MARKUP).lower() in headers for line in lines)
 
     def decide(match: re.Match[str]) -> str:
         width = len(match.group())
