@@ -163,7 +163,7 @@ def _join_lines(text: str, wording: Wording, headers: frozenset[str]) -> str:
     # Nobody wraps lines at half of their width; but capitals tell better where they can.
     uneven = listed and min(map(len, lines[:-1])) * 2 < longest
     if uneven and not text.isupper():
-        uneven = any(line.strip(_MARKUP + BREAK).lower() in headers for line in lines)
+        uneven = any(line.strip(_MARKUP + HARD_BREAK).lower() in headers for line in lines)
 
     def decide(match: re.Match[str]) -> str:
         width = len(match.group())
