@@ -42,8 +42,10 @@ def differences(report: Path) -> dict[str, str]:
         if row["row"] == MEAN and row["metric"] == "average_precision":
             if row["primary"] == "True" or not row["value"]:
                 continue
-            value, low, high = (float(row[key]) for key in ("value", "low", "high"))
-            found[row["a"]] = f"{value:+.3f} [{low:+.3f}, {high:+.3f}], {row['verdict']}"
+            interval = "no interval"
+            if row["low"] and row["high"]:
+                interval = f"[{float(row['low']):+.3f}, {float(row['high']):+.3f}]"
+            found[row["a"]] = f"{float(row['value']):+.3f} {interval}, {row['verdict']}"
     return found
 
 
