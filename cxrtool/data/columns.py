@@ -36,6 +36,8 @@ RESERVED = frozenset(FIRST).union(
 )
 SPLITS = ("train", "val", "test")
 SOURCES = ("real", "synthetic", "edited")
+#: What `cxrtool.data.manifest.DatasetInfo.source` says of phantoms.
+SIMULATED = "Procedural phantoms"
 VALUES = ("1", "0", "-1", "")
 
 

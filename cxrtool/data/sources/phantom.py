@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.data.columns import SIMULATED
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.phantom import LABELS, sample_patient, simulate, truth_row
 from cxrtool.phantom.params import Patient
@@ -72,7 +73,7 @@ def read(source: Path | None, options: SourceOptions) -> SourceTable:
         labels=LABELS,
         namespace=f"phantom-{options.seed}",
         patients=True,
-        source="Procedural phantoms",
+        source=SIMULATED,
         licence="Apache-2.0",
         opener=None if options.labels_only else PhantomOpener(options.seed, size),
         sidecars={"truth.csv": pd.DataFrame(truth[:n])},

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from cxrtool.data import near
+from cxrtool.data.columns import SIMULATED
 from cxrtool.data.images import fit_image
+from cxrtool.data.near_rows import near_rows
 from tests.disguises import DISGUISES
 from tests.e2e.prepare_sources import drawing
 
@@ -59,6 +64,13 @@ def test_images_without_structure_are_copies_of_nothing(images: np.ndarray) -> N
 def test_sets_of_two_sizes_are_compared() -> None:
     pairs = near.near_copies(pictures(0, 48), np.arange(N), pictures(0, 96), np.arange(N))
     assert [(pair.row, pair.other) for pair in pairs] == [(k, k) for k in range(N)]
+
+
+def test_phantoms_are_not_looked_at() -> None:
+    """All are drawn after one anatomy: another person's is as near as a copy."""
+    phantoms: Any = SimpleNamespace(info=SimpleNamespace(source=SIMULATED))
+    rows = np.arange(N)
+    assert not near_rows(phantoms, rows, phantoms, rows).pairs
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
