@@ -4,7 +4,9 @@ In: an `Evaluation`. Out: the result as one sentence without numbers but those o
 patients, and what each arm is.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,8 +53,21 @@ def _definition(e: Evaluation, group: Group) -> str:
     parts += [
         AUGMENTED[kind] for kind in sorted(kinds & AUGMENTED.keys()) if group.arm != "standard"
     ]
+    parts += rare_classes(json.loads(group.treatment or "{}"))
     words = ", ".join(filter(None, parts))
     return f"{words} ({counted(len(group.runs), 'run')})".strip()
+
+
+def rare_classes(treatment: Mapping[str, Any]) -> list[str]:
+    """What was done for rare classes, in words; empty where nothing was."""
+    words = []
+    if treatment.get("sampling") == "balanced":
+        words.append("rows of rare labels drawn more often")
+    if treatment.get("focal_gamma"):
+        words.append("with a loss that looks at hard images first (focal)")
+    if treatment.get("logit_adjust"):
+        words.append("with the frequency of each label taken out while training (logit adjustment)")
+    return words
 
 
 def headline(e: Evaluation, shown: Sequence[Difference]) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cxrtool.pages import classifier_tables, classifiers, render
+from cxrtool.pages.classifier_words import rare_classes
 from cxrtool.stats.calibration import label_errors
 from cxrtool.stats.classifier_results import Evaluation, Subgroup
 from cxrtool.stats.comparison import compare, group_score, score_runs
@@ -141,6 +143,24 @@ def test_a_line_says_what_each_arm_is() -> None:
     page = render.markdown(classifiers.build(evaluation(5)))
     assert "- **gan**: real images and synthetic ones (5 runs)" in page
     assert "- **duplicate**: real images, and once more those whose labels" in page
+
+
+@pytest.mark.parametrize(
+    ("treatment", "words"),
+    [
+        ({}, []),
+        ({"augment": "safe", "sampling": "shuffled", "focal_gamma": None}, []),
+        ({"sampling": "balanced"}, ["rows of rare labels drawn more often"]),
+        ({"focal_gamma": 2.0}, ["hard images first"]),
+        ({"logit_adjust": 1.0}, ["logit adjustment"]),
+    ],
+)
+def test_what_was_done_for_rare_classes_is_said(
+    treatment: dict[str, Any], words: list[str]
+) -> None:
+    found = rare_classes(treatment)
+    assert len(found) == len(words)
+    assert all(word in text for word, text in zip(words, found, strict=True))
 
 
 def test_one_run_is_labelled_these_patients_only() -> None:
