@@ -15,6 +15,7 @@ from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.core import console
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
+from cxrtool.data.schema import DatasetInfo
 from cxrtool.stats.intervals import label_scores
 from cxrtool.training.loop import Row, Task
 
@@ -114,6 +115,12 @@ def shortfalls(fit: ClassifierTrainer) -> list[str]:
     return notes
 
 
+def _bits_of(info: DatasetInfo) -> dict[str, int]:
+    """Bits that 16-bit files of the set were read with, where it is one number for all."""
+    bits = list(info.notes.get("bits", {}).get("images", {}))
+    return {"bits": int(bits[0])} if len(bits) == 1 else {}
+
+
 def describe(
     fit: ClassifierTrainer,
     data: Dataset,
@@ -152,6 +159,7 @@ def describe(
             "channels": 1,
             "range": [-1, 1],
             "adapter": adapter,
+            **_bits_of(info),
         },
         "recipe": {**recipe, "size": size, "data": info.digest[:8]},
         "images": {name: len(part) for name, part in parts.items()},

@@ -87,9 +87,10 @@ def test_it_learns_and_says_what_it_is(data: Path, tmp_path: Path) -> None:
     assert summary["best_step"] == best["step"]
     assert metrics[-1]["loss"] < metrics[0]["loss"]
     predictions = pd.read_csv(out / "predictions.csv")
-    assert list(predictions.columns) == ["split", "row", "A", "B"]
+    assert list(predictions.columns) == ["split", "image", "row", "A", "B"]
     rows = predictions["row"].to_numpy() - 2
-    assert (load_dataset(data).column("split", rows) == predictions["split"]).all()
+    for column in ("split", "image"):
+        assert (load_dataset(data).column(column, rows) == predictions[column]).all()
     assert predictions["split"].value_counts().to_dict() == {"val": 32, "test": 32}
     assert described["calibration"]["temperature"] > 0
     assert set(described["calibration"]["thresholds"]) == {"A", "B"}

@@ -67,7 +67,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     calibration = training.calibrate(fit, real, val)
     test = select_rows(data, config, split="test", allow_empty=True)
     judged_parts = {"val": (val, rows["val"]), "test": (read(data, test), test)}
-    training.write_predictions(run, fit, calibration, judged_parts)
+    training.write_predictions(run, fit, calibration, data, judged_parts)
     training.write_loss_curve(run, fit)
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}

@@ -11,8 +11,8 @@ from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 # 5: PESG as in LibAUC, AUC-margin keeps the head, the best of its phases is delivered; units join
 # studies and copies; copies in SYNTH are refused; keys of prepared pixels. 6: the default rate of
-# AUC-margin is .02. 7: near copies of held-out rows are listed
-FORMAT = 7
+# AUC-margin is .02. 7: near copies of held-out rows are listed. 8: predictions name the image
+FORMAT = 8
 ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000

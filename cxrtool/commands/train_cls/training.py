@@ -18,6 +18,8 @@ from cxrtool.commands.train_cls.options import FOR_RARE_CLASSES, Config
 from cxrtool.core import console, runs
 from cxrtool.core.config import shared_values
 from cxrtool.core.config.records import default_options, result_options
+from cxrtool.data.columns import IMAGE
+from cxrtool.data.manifest import Dataset
 from cxrtool.pages.figures import learning_picture
 from cxrtool.stats.predictions import csv_text, prediction_rows
 
@@ -102,15 +104,18 @@ def write_predictions(
     run: runs.Run,
     fit: ClassifierTrainer,
     calibration: Calibration,
+    data: Dataset,
     parts: dict[str, tuple[Part, np.ndarray]],
 ) -> None:
-    """`predictions.csv`: calibrated probabilities of validation and test rows, by row number."""
+    """`predictions.csv`: calibrated probabilities of validation and test rows, by image and row."""
     cells: list[list[str]] = []
     for split, (part, rows) in parts.items():
         if len(part):
             probabilities = calibration.probabilities(fit.predict(part)[0])
-            cells += prediction_rows(rows, probabilities, {"split": split})
-    run.write_text("predictions.csv", csv_text(["split", "row", *fit.network.labels], cells))
+            before = {"split": split, IMAGE: data.column(IMAGE, rows).tolist()}
+            cells += prediction_rows(rows, probabilities, before)
+    columns = ["split", IMAGE, "row", *fit.network.labels]
+    run.write_text("predictions.csv", csv_text(columns, cells))
 
 
 def write_loss_curve(run: runs.Run, fit: ClassifierTrainer) -> None:
