@@ -20,15 +20,15 @@
 # are bare-duplicate, bare-gan and bare-pretrain-finetune.
 #
 # Sizes by environment: SIZE (64), GENERATOR ("--arch flow --preset tiny": options of train-gan), KIMG (40, or one
-# number a regimen: "30 30 80"), ONE_GENERATOR (1: one for all seeds, in a fifth of its time; the verdict is about its
-# images then), STEPS (600), SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, AUGMENT (safe), REGIMENS (with 1.0 among them),
+# number a regimen: "30 30 80"), ONE_GENERATOR (1: one for all seeds, that of the first, in a fifth of its time; the verdict
+# is about its images then. In the same WORK all that both ways share is made once, and the report is report-one), STEPS (600), SEEDS ("0 1 2 3 4"), ARCH (small_cnn), ARMS, AUGMENT (safe), REGIMENS (with 1.0 among them),
 # THREADS (2), DEVICE (auto); of nih FOLDS (5), CLASSES and TARGETS ("A,B": labels to learn, labels to make; the defaults have 50
 # positives or more in a sample of 1,560 images), FOLD_SEED (6: of that sample the first whose quarters have five
 # positives of every label).
 set -euo pipefail
-command -v cxr >/dev/null || { echo "error: cxr is not on the PATH (source .venv/bin/activate)" >&2; exit 2; }
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/study.sh"
+need_cxr
 study="${1:?kermany or nih}"
 table="$(cd "$(dirname "${2:?table}")" && pwd)/$(basename "$2")"
 work="${3:?folder}"
@@ -44,7 +44,7 @@ case "$study" in
 esac
 if [ "$smoke" = "--smoke" ]; then
   SIZE=32 KIMG=0.2 STEPS=10 SEEDS="0 1" FOLDS=3 work="$work/smoke"
-  REGIMENS="${REGIMENS##* }"
+  REGIMENS=1.0
 elif [ -n "$smoke" ]; then
   echo "error: unknown option $smoke" >&2
   exit 2
@@ -54,6 +54,7 @@ case "$ONE_GENERATOR" in
   *) echo "error: ONE_GENERATOR=$ONE_GENERATOR: 1, or 0 for a generator a seed" >&2; exit 2 ;;
 esac
 for arm in $ARMS; do arm_options "$arm" ""; done
+case " $REGIMENS " in *" 1.0 "*) ;; *) fail "REGIMENS: 1.0 must be among them" ;; esac
 mkdir -p "$work"
 cd "$work"
 lock_study
@@ -69,16 +70,28 @@ length() {
   echo "${kimg[k]:-${kimg[0]}}"
 }
 
+first="${SEEDS%% *}"
+report=report
+[ "$ONE_GENERATOR" = 0 ] || report=report-one
+# whose SEED: the seed of the generator that a classifier's images come from
+whose() { if [ "$ONE_GENERATOR" = 1 ]; then echo "$first"; else echo "$1"; fi; }
 # generator NAME SEED, images NAME SEED: their folders. (NAME-gan-SEED is the classifier of the arm gan.)
-generator() { if [ "$ONE_GENERATOR" = 1 ]; then echo "$1-gan"; else echo "$1-generator-$2"; fi; }
-images() { if [ "$ONE_GENERATOR" = 1 ]; then echo "$1-synth"; else echo "$1-synth-$2"; fi; }
+generator() { echo "$1-generator-$(whose "$2")"; }
+images() { echo "$1-synth-$(whose "$2")"; }
+# classifier NAME ARM SEED: its folder; another one where its images are not those of its own seed
+classifier() {
+  case "${arm_words[0]}" in
+    --arm) echo "$1-$2-$3" ;;
+    *) if [ "$(whose "$3")" = "$3" ]; then echo "$1-$2-$3"; else echo "$1-$2-$3-of-$first"; fi ;;
+  esac
+}
 
 # regimen DATA FRACTION NAME TARGETS SHARE CLASSES: generators, their images, every arm and seed
 regimen() {
-  local data="$1" fraction="$2" name="$3" targets="$4" share="$5" arm seed
+  local data="$1" fraction="$2" name="$3" targets="$4" share="$5" arm seed out
   local labels=() seeds="$SEEDS"
   [ -n "$6" ] && labels=(--classes "$6")
-  if [ "$ONE_GENERATOR" = 1 ]; then seeds=0; fi
+  if [ "$ONE_GENERATOR" = 1 ]; then seeds="$first"; fi
   for seed in $seeds; do
     # $GENERATOR is several words.
     cxr train-gan "$data" --fraction "$fraction" --size "$SIZE" $GENERATOR --kimg "$(length "$fraction")" \
@@ -89,16 +102,28 @@ regimen() {
   for arm in $ARMS; do
     for seed in $SEEDS; do
       arm_options "$arm" "$(images "$name" "$seed")"
+      out="$(classifier "$name" "$arm" "$seed")"
       cxr train-cls "$data" "${arm_words[@]}" --seed "$seed" --fraction "$fraction" \
-        --arch "$ARCH" --steps "$STEPS" ${labels[@]+"${labels[@]}"} "${train[@]}" -q -o "$name-$arm-$seed"
-      runs+=("$name-$arm-$seed")
+        --arch "$ARCH" --steps "$STEPS" ${labels[@]+"${labels[@]}"} "${train[@]}" -q -o "$out"
+      runs+=("$out")
+      echo "classifier ${#runs[@]} of $total" >&2
     done
   done
 }
 
 runs=()
 data=()
-first="${SEEDS%% *}"
+total=$(($(wc -w <<<"$SEEDS") * $(wc -w <<<"$ARMS") * $(wc -w <<<"$REGIMENS")))
+[ "$study" = kermany ] || total=$((total * FOLDS))
+# What tells fidelity is a network that saw no synthetic image.
+eye=""
+for arm in $ARMS; do
+  arm_options "$arm" "synth"
+  if [ -z "$eye" ] && [ "${arm_words[0]}" = --arm ]; then eye="$arm"; fi
+done
+fidelity=images
+[ "$eye" = none ] || fidelity="images-$eye"
+[ -n "$eye" ] || fail "ARMS: one without synthetic images, such as none or standard, is needed"
 shown="$(images f1.0 "$first")"
 if [ "$study" = kermany ]; then
   cxr prepare "$table" --format table --column class=class --size "$SIZE" -q -o data
@@ -107,8 +132,8 @@ if [ "$study" = kermany ]; then
   for fraction in $REGIMENS; do
     regimen data "$fraction" "f$fraction" "NORMAL,VIRAL" 0.30 ""
   done
-  cxr evaluate images "$shown" --real data --features "f1.0-none-$first" --gan "$(generator f1.0 "$first")" \
-    "${train[@]}" -q -o images
+  cxr evaluate images "$shown" --real data --features "f1.0-$eye-$first" --gan "$(generator f1.0 "$first")" \
+    "${train[@]}" -q -o "$fidelity"
 else
   # Labels with at least 50 positives in the 1,560-image sample; other tables: set CLASSES and TARGETS.
   classes="${CLASSES:-No Finding,Atelectasis,Consolidation,Edema,Effusion,Infiltration,Mass,Nodule,Pneumonia,Pneumothorax}"
@@ -126,9 +151,10 @@ else
   done
   python3 "$here/expected_width.py" $(seq -f 'data%g' "$FOLDS") | tee expected-width.txt
   shown="fold1-$shown"
-  cxr evaluate images "$shown" --real data1 --features "fold1-f1.0-none-$first" \
-    --gan "$(generator fold1-f1.0 "$first")" "${train[@]}" -q -o images
+  cxr evaluate images "$shown" --real data1 --features "fold1-f1.0-$eye-$first" \
+    --gan "$(generator fold1-f1.0 "$first")" "${train[@]}" -q -o "$fidelity"
 fi
-cxr evaluate classifiers "${runs[@]}" "${data[@]}" --synth "$shown" --image-report images --strict-regimen \
-  "${train[@]}" -o report
-echo "open $PWD/report/report.html"
+cxr evaluate classifiers "${runs[@]}" "${data[@]}" --synth "$shown" --image-report "$fidelity" --strict-regimen \
+  "${train[@]}" -o "$report"
+answer "$report"
+echo "open $PWD/$report/report.html"

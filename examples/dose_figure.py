@@ -107,6 +107,25 @@ def table(doses: list[Dose]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sentences(doses: list[Dose]) -> list[str]:
+    """What the control says of the best generator and of the worst, and where it begins to pay."""
+    ends = {1.0: "New people under the plan's labels", 0.0: "Images under each other's labels"}
+    out = [
+        f"{what}: {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}], {d.verdict}."
+        for amount, what in ends.items()
+        for d in doses
+        if (d.kind, d.amount) == ("right", amount)
+    ]
+    paying = [d.amount for d in doses if d.kind == "right" and d.helps]
+    tried = [d.amount for d in doses if d.kind == "right" and not d.helps]
+    if paying and tried and min(paying) > max(tried):
+        out.append(
+            f"Found to help with {min(paying):.0%} of the images under their own labels, not with"
+            f" {max(tried):.0%}."
+        )
+    return out
+
+
 def faults(doses: list[Dose]) -> list[str]:
     """What the verdicts must not say."""
     named = {(d.kind, d.amount): d for d in doses}
@@ -131,7 +150,7 @@ def main() -> int:
         )
         return 2
     draw(doses, Path("dose.png"))
-    text = table(doses)
+    text = table(doses) + "\n" + "\n".join(sentences(doses)) + "\n"
     Path("dose.md").write_text(text, encoding="utf-8")
     print(text)
     wrong = [] if size == ["smoke"] else faults(doses)

@@ -1,12 +1,33 @@
 # What the study scripts share; they source it. Not run by itself.
 
 fail() { echo "error: $*" >&2; exit 2; }
+need_cxr() { type -P cxr >/dev/null || fail "cxr is not on the PATH (source .venv/bin/activate, or pip install it)"; }
+
+# cxr WORD...: the command. A warning that an earlier command of the study gave is not shown again: warnings.txt holds each
+# as often as it was given, and `finish` says how often
+cxr() {
+  local line
+  {
+    command cxr "$@" 2>&1 >&4 4>&- | while IFS= read -r line || [ -n "$line" ]; do
+      case "$line" in
+        warning:*)
+          if grep -qxF -e "$line" warnings.txt 2>/dev/null; then
+            printf '%s\n' "$line" >>warnings.txt
+            continue
+          fi
+          printf '%s\n' "$line" >>warnings.txt
+          ;;
+      esac
+      printf '%s\n' "$line" >&2
+    done
+  } 4>&1
+}
 
 # read_words "$@": sets size (smoke, cpu or full), source (may be empty with --smoke, or where the script says
 # fetches=yes) and work; goes there. --cpu is the default
 read_words() {
   local word words=()
-  command -v cxr >/dev/null || fail "cxr is not on the PATH (source .venv/bin/activate, or pip install it)"
+  need_cxr
   size=""
   for word in "$@"; do
     case "$word" in
@@ -79,8 +100,28 @@ arm_options() {
   esac
 }
 
-# finish REPORT: what the run did, and where to look
+# answer REPORT: the first sentences of a report, and warnings that were given more than once, with their number
+answer() {
+  python3 - "$1/metrics.json" <<'END'
+import json, sys
+from collections import Counter
+from pathlib import Path
+
+print(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["answer"])
+given = Path("warnings.txt")
+lines = given.read_text(encoding="utf-8").splitlines() if given.exists() else []
+several = [(n, line) for line, n in Counter(lines).most_common() if n > 1]
+if several:
+    print(f"warnings that were given more than once ({given}):", file=sys.stderr)
+for n, line in several:
+    text = line.removeprefix("warning: ")
+    print(f"  {n} times: {text[:100]}{'...' * (len(text) > 100)}", file=sys.stderr)
+END
+}
+
+# finish REPORT: what the run did, what it says, and where to look
 finish() {
+  answer "$1"
   if [ -z "$(find . -name result.json -newer .started | head -n 1)" ]; then
     echo "everything is up to date" >&2
   fi

@@ -93,7 +93,15 @@ def seen_in_training(
             # CLIPs and teachers of the same study chose their checkpoints by the same rows.
             relevant = seen.fitted() if part == "val" else seen
             if len(held_out):
-                refuse_overlap(relevant, data, held_out, who=who, what=part, folder=folder)
+                refuse_overlap(
+                    relevant,
+                    data,
+                    held_out,
+                    who=who,
+                    what=part,
+                    folder=folder,
+                    say_unknown=False,
+                )
     everything = Seen.choosing(data, rows["val"])
     for _, seen, _ in sources:
         everything = everything.merge(seen)

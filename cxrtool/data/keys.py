@@ -270,16 +270,24 @@ def _name_of(model: Path) -> str:
     return f"{kind} {hashlib.sha256(content).hexdigest()[:12]}"
 
 
-def unknown_history(*several: Seen) -> str:
-    """What a reader must know of networks without keys, in a sentence; "" where there is none."""
+def unknown_history(*several: Seen, runs: str = "") -> str:
+    """What a reader must know of networks without keys, in a sentence; "" where there is none.
+
+    Args:
+        several: What networks have seen.
+        runs: How many hang on them, such as "3 of 5 runs".
+    """
     names = _unknown(several)
     if not names:
         return ""
-    known_as = ", ".join(map(published.titles, names))
+    titles = ", ".join(map(published.titles, names))
+    it, was = ("it", "was") if len(names) == 1 else ("them", "were")
+    who = "it" if len(names) == 1 else "they"
+    behind = f"; {runs} hang on {it}" if runs else ""
     return (
-        f"Of unknown history: {known_as} (no keys came with it). Whether it was trained on"
-        " images or patients that judge here cannot be told: numbers may flatter it, and what it"
-        " made may be a copy."
+        f"Of unknown history: {titles} (no keys came with {it}{behind}). Whether {who} {was}"
+        f" trained on images or patients that judge here cannot be told: numbers may flatter {it},"
+        f" and what {who} made may be a copy."
     )
 
 
@@ -526,6 +534,7 @@ def refuse_overlap(
     who: str,
     what: str,
     folder: Path | None = None,
+    say_unknown: bool = True,
 ) -> Overlap:
     """Refuse rows that were seen before.
 
@@ -536,6 +545,7 @@ def refuse_overlap(
         who: Who has seen, such as ``"the generator GAN"``.
         what: What the rows are, such as ``"test"``.
         folder: The run that has seen, to say through which of its inputs.
+        say_unknown: Warn of networks of unknown history; False where the caller does it for all.
 
     Returns:
         The comparison, without overlap.
@@ -559,7 +569,7 @@ def refuse_overlap(
             hint="train on the train split of the same preparation, or choose other test data; "
             "if these are other people with equal ids, prepare again with --namespace",
         )
-    if caution := unknown_history(seen):
+    if say_unknown and (caution := unknown_history(seen)):
         console.warn(f"{who}, {what} images: {caution[:1].lower()}{caution[1:].rstrip('.')}")
     if overlap.note:
         tell = console.warn if overlap.doubtful else console.say

@@ -38,8 +38,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     learned = config.chosen_arm != "duplicate"
     seen, extra = guard.seen_in_training(data, rows, synths, earlier, learned=learned)
     foreign = guard.foreign_weights(config.weights, config.init_from)
-    histories = inputs.warn_of_histories(foreign, data)
     seen = seen.merge(foreign)
+    histories = inputs.warn_of_histories(seen, data)
     inputs.warn_of_unfairness(extra)
     near = inputs.list_near_copies(run, data, rows["train"], synths)
     requested = wanted_labels(data, config.classes)

@@ -51,9 +51,9 @@ def warn_of_unfairness(extra: dict[str, int]) -> None:
             )
 
 
-def warn_of_histories(foreign: Seen, data: Dataset) -> list[str]:
-    """Say what is not known of the weights that training starts from; the sentences."""
-    sentences = [unknown_history(foreign), *published_history([foreign], [data])]
+def warn_of_histories(seen: Seen, data: Dataset) -> list[str]:
+    """Say once what is not known of generators and of weights to start from; the sentences."""
+    sentences = [unknown_history(seen), *published_history([seen], [data])]
     sentences = [sentence for sentence in sentences if sentence]
     for sentence in sentences:
         console.warn(sentence)

@@ -119,7 +119,13 @@ def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
     for folder in (folders[k] for k in fold.runs):
         seen = keys.Seen.load(folder)
         overlap = keys.refuse_overlap(
-            seen, fold.data, fold.rows, who=f"the run {folder}", what=split, folder=folder
+            seen,
+            fold.data,
+            fold.rows,
+            who=f"the run {folder}",
+            what=split,
+            folder=folder,
+            say_unknown=False,
         )
         info = fold.data.info
         if not seen.patients or not (info.patients or info.unnamed):
@@ -142,8 +148,17 @@ def unknown_histories(
     """
     starts = {str(d.get("starts_from")) for d in described} & published.TRAINED_ON.keys()
     named = keys.Seen(unknown=frozenset(map(published.name_of_published, starts)))
-    every = [named, *map(keys.Seen.load, run.paths("runs"))]
-    sentences = [keys.unknown_history(*every), *keys.published_history(every, datasets)]
+    runs = [keys.Seen.load(folder) for folder in run.paths("runs")]
+    hanging = sum(
+        bool(seen.unknown) or str(d.get("starts_from")) in starts
+        for seen, d in zip(runs, described)
+    )
+    count = f"{hanging:,} of {len(runs):,} runs"
+    every = [named, *runs]
+    sentences = [
+        keys.unknown_history(*every, runs=count),
+        *keys.published_history(every, datasets),
+    ]
     return [sentence for sentence in sentences if sentence]
 
 
