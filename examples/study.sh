@@ -52,15 +52,16 @@ read_words() {
   [ "$size" != smoke ] || work="$work/smoke"
   mkdir -p "$work"
   cd "$work"
-  lock_study
+  lock_study "${part_name:-}"
   touch .started
 }
 
-# lock_study: ends with 75 where another run of a study is at work in this folder. The lock is on descriptor 9, which
+# lock_study [NAME]: ends with 75 where another run of a study is at work in this folder (with a NAME: another run of
+# this part of it). The lock is on descriptor 9, which
 # what the study starts inherits: it is free when the last of them has ended, however that came. (flock of util-linux
 # would do; python3 is needed anyway.)
 lock_study() {
-  exec 9>>.study.lock
+  exec 9>>".study${1:+-$1}.lock"
   python3 -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null || {
     echo "error: another run of a study is at work in $PWD" >&2
     exit 75
@@ -95,8 +96,8 @@ arm_options() {
     focal) arm_words=(--arm standard "${augment[@]}" --loss focal) ;;
     adjusted) arm_words=(--arm standard "${augment[@]}" --logit-adjust 1) ;;
     bare-duplicate | bare-gan | bare-synthetic-only | bare-pretrain-finetune) arm_words=("$2" --arm "${1#bare-}") ;;
-    duplicate | gan | synthetic-only | pretrain-finetune) arm_words=("$2" --arm "$1" "${augment[@]}") ;;
-    *) fail "unknown arm $1 (none, standard, balanced, focal, adjusted, duplicate, gan, synthetic-only, pretrain-finetune, bare-NAME)" ;;
+    duplicate | gan | synthetic-only | pretrain-finetune | pooled) arm_words=("$2" --arm "$1" "${augment[@]}") ;;
+    *) fail "unknown arm $1 (none, standard, balanced, focal, adjusted, duplicate, gan, synthetic-only, pretrain-finetune, pooled, bare-NAME)" ;;
   esac
 }
 

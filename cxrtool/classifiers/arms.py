@@ -10,6 +10,7 @@ are equal.
     gan             the real rows and the synthetic images
     synthetic-only  the synthetic images
     pretrain-finetune  first the synthetic images, then the real rows, in one budget of steps
+    pooled          the real rows and those of other real sets
 """
 
 import json
@@ -71,14 +72,9 @@ def refuse_unjoinable(data: Dataset, synth: Dataset, policy: LabelPolicy) -> Non
     """
     if not len(synth):
         raise InputError("holds no image", file=synth.path, hint="use --arm none or standard")
-    for name in ("size", "fit", "kernel"):
-        ours, theirs = getattr(data.info, name), getattr(synth.info, name)
-        if ours != theirs:
-            raise InputError(
-                f"{name} {theirs} does not join {data.path}, which has {name} {ours}",
-                file=synth.path,
-                hint="prepare the real images at the size of the generator, or generate at theirs",
-            )
+    _refuse_other_form(
+        data, synth, "prepare the real images at the size of the generator, or generate at theirs"
+    )
     hint = "SYNTH is the output of `cxr synthesize`, `cxr edit` or `cxr prepare --synthetic`"
     refuse_rows(synth, synth.column("source") == "real", "a synthetic set holds a real row", hint)
     refuse_unfinished(synth)
@@ -89,6 +85,25 @@ def refuse_unjoinable(data: Dataset, synth: Dataset, policy: LabelPolicy) -> Non
             f"the label policy differs from that of {synth.path}: {difference}",
             hint="use the policy that the generator was trained with, everywhere",
         )
+
+
+def refuse_unpoolable(data: Dataset, other: Dataset) -> None:
+    """A real set joins another one at one native size, fit and kernel.
+
+    Raises:
+        InputError: They differ in pixels, or the other one holds made rows.
+    """
+    _refuse_other_form(data, other, "prepare both alike: --size, --fit")
+    hint = "--arm pooled takes real data sets; synthetic ones are for --arm gan"
+    refuse_rows(other, other.column("source") != "real", "a row that is not real", hint)
+
+
+def _refuse_other_form(data: Dataset, other: Dataset, hint: str) -> None:
+    for name in ("size", "fit", "kernel"):
+        ours, theirs = getattr(data.info, name), getattr(other.info, name)
+        if ours != theirs:
+            reason = f"{name} {theirs} does not join {data.path}, which has {name} {ours}"
+            raise InputError(reason, file=other.path, hint=hint)
 
 
 def refuse_unfinished(synth: Dataset) -> None:
@@ -199,16 +214,22 @@ def part_of(
 
 
 def compose(
-    arm: str, data: Dataset, rows: np.ndarray, synths: Sequence[Dataset], part: Reader
+    arm: str,
+    data: Dataset,
+    rows: np.ndarray,
+    synths: Sequence[Dataset],
+    part: Reader,
+    others: Sequence[tuple[Dataset, np.ndarray]] = (),
 ) -> dict[str, Part]:
-    """The parts of an arm's training pool, by what they are: real, duplicate, synthetic.
+    """The parts of an arm's training pool, by what they are: real, duplicate, synthetic, of others.
 
     Args:
         arm: One of those above.
         data: The real set.
         rows: [N] ascending, its training rows.
-        synths: Synthetic sets; needed by the last four.
+        synths: Synthetic sets; needed by the four that have them.
         part: Makes a part of some rows of a set, see `part_of`.
+        others: Other real sets, and which rows of each; for the arm pooled.
     """
     parts: dict[str, Part] = {}
     if arm != "synthetic-only":
@@ -219,4 +240,7 @@ def compose(
             parts["duplicate" + suffix] = parts["real"].repeat(source_rows(synth, data, rows))
         else:
             parts["synthetic" + suffix] = part(synth, np.arange(len(synth), dtype=np.int64))
+    for number, (other, chosen) in enumerate(others, start=1):
+        suffix = f" {number}" if len(others) > 1 else ""
+        parts["real of another set" + suffix] = part(other, chosen)
     return parts

@@ -55,6 +55,7 @@ def seen_in_training(
     start: Path | None = None,
     *,
     learned: bool = True,
+    others: Sequence[tuple[Dataset, np.ndarray]] = (),
 ) -> tuple[Seen, dict[str, int]]:
     """What training on these rows and sets amounts to having seen.
 
@@ -68,6 +69,7 @@ def seen_in_training(
         start: The run whose weights the network starts from.
         learned: Whether the synthetic images are trained on themselves; duplicates take their
             source rows alone.
+        others: Other real sets that are trained on, and which rows of each.
 
     Returns:
         ``(seen, extra)``: what was seen, and how many people (or images, where there are no patient
@@ -84,7 +86,8 @@ def seen_in_training(
     starts = []
     if start is not None:
         starts.append((f"the run that the weights start from, {start}", Seen.load(start), start))
-    sources = [("the training rows", own, None), *generators, *starts]
+    pooled = [(f"the training rows of {o.path}", Seen.of(o, chosen), None) for o, chosen in others]
+    sources = [("the training rows", own, None), *pooled, *generators, *starts]
     for synth in synths:
         refuse_copies(synth, data)
     for part in ("val", "test"):
@@ -111,19 +114,25 @@ def seen_in_training(
     return everything, {"generator": _extra(generators, own), "start": _extra(starts, own)}
 
 
-def near_held_out(data: Dataset, train: np.ndarray, synths: Sequence[Dataset]) -> list[NearRows]:
+def near_held_out(
+    data: Dataset,
+    train: np.ndarray,
+    synths: Sequence[Dataset],
+    others: Sequence[tuple[Dataset, np.ndarray]] = (),
+) -> list[NearRows]:
     """Near copies of rows that choose or judge a network, among the images that it is trained on.
 
     Args:
         data: The real set, with validation and test rows of whatever view.
         train: Its rows to train on.
         synths: Synthetic sets.
+        others: Other real sets, and which rows of each.
 
     Returns:
         What was found in each set.
     """
     held_out = np.flatnonzero(np.isin(data.column(SPLIT), ("val", "test")))
-    sets = [(data, train), *((synth, np.arange(len(synth))) for synth in synths)]
+    sets = [(data, train), *others, *((synth, np.arange(len(synth))) for synth in synths)]
     return [near_rows(data, held_out, *each) for each in sets]
 
 

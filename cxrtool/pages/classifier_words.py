@@ -24,6 +24,7 @@ ARMS = {
     "gan": "real images and synthetic ones",
     "synthetic-only": "synthetic images alone",
     "pretrain-finetune": "synthetic images first, real ones afterwards",
+    "pooled": "real images, and real ones of another data set",
 }
 #: The same as the subject of a sentence.
 DOING = {
@@ -33,6 +34,7 @@ DOING = {
     "gan": "adding synthetic images",
     "synthetic-only": "training on synthetic images alone",
     "pretrain-finetune": "training on synthetic images first",
+    "pooled": "adding real images of another data set",
 }
 AUGMENTED = {
     "safe": "a little turned, shifted and scaled each time",

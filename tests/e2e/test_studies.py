@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxrtool.data.manifest import load_dataset
 from tests.conftest import REPOSITORY
 from tests.e2e import preloaded
 
@@ -115,6 +116,7 @@ def test_started_twice_at_once(tmp_path: Path) -> None:
         ("cross_modality.sh",),
         ("did_it_help.sh", "kermany", "table.csv"),
         ("positive_control.sh",),
+        ("share_a_generator.sh",),
     ],
 )
 def test_a_second_one_touches_nothing(words: tuple[str, ...], tmp_path: Path) -> None:
@@ -260,6 +262,52 @@ def test_positive_control(tmp_path: Path) -> None:
                      for k in slots] for share in (1, 0))  # fmt: skip
     assert sorted(right) == sorted(wrong)
     assert all(a != b for a, b in zip(right, wrong))
+
+
+def test_share_a_generator(tmp_path: Path) -> None:
+    words = ("share_a_generator.sh", tmp_path / "h", "--smoke")
+    work = tmp_path / "h" / "smoke"
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        parts = [pool.submit(bash, *words, PART=f"{k}/2") for k in (1, 2)]
+        for part in parts:
+            assert part.result().returncode == 0, part.result().stderr
+    assert not (work / "report").exists()
+    arms = {"none", "standard", "pooled"}
+    arms |= {f"{a} ({g})" for a in ("duplicate", "gan", "synthetic-only")
+             for g in ("flow", "stylegan2")}  # fmt: skip
+    check("share_a_generator.sh", tmp_path / "h", arms)
+
+    sets = {name: load_dataset(work / name) for name in ("a", "b")}
+    everyone = load_dataset(work / "all")
+    people = {name: set(data.column("patient_id")) for name, data in sets.items()}
+    assert not people["a"] & people["b"]
+    assert people["a"] | people["b"] == set(everyone.column("patient_id"))
+    tested = set(everyone.column("patient_id")[everyone.column("split") == "test"])
+    b = sets["b"]
+    assert set(b.column("patient_id")[b.column("split") == "test"]) == tested
+    for kind in ("flow", "stylegan2"):  # one generator for both seeds, of which B has the copy
+        assert not (work / f"shared-{kind}-0" / "seen.json").exists()
+        assert "Membership by its" in (work / f"shared-{kind}-0" / "model_card.md").read_text()
+        assert not (work / f"generator-{kind}-1").exists()
+    model = json.loads((work / "pooled-0" / "model.json").read_text(encoding="utf-8"))
+    assert set(model["images"]) == {"real", "real of another set"}
+    assert "| flow-0 | 0." in (work / "result.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"PART": "3/2"}, "PART=3/2: write PART=1/2"),
+        ({"GROUP": "two"}, "not two"),
+        ({"CLASSES": "Edema,Tumor"}, "lacks the class Tumor"),
+        ({"SHARE": "0.01"}, "cannot be parted"),
+    ],
+)
+def test_hospitals_that_cannot_be(variables: dict[str, str], said: str, tmp_path: Path) -> None:
+    done = bash("share_a_generator.sh", tmp_path, "--smoke", **variables)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert not list(tmp_path.glob("smoke/generator*"))
 
 
 @pytest.mark.parametrize(

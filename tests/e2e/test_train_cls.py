@@ -126,19 +126,29 @@ def test_the_stored_weights_are_those_of_the_best_step(data: Path, tmp_path: Pat
         ("gan", {"real": 96, "synthetic": 40}),
         ("synthetic-only", {"synthetic": 40}),
         ("pretrain-finetune", {"real": 96, "synthetic": 40}),
+        ("pooled", {"real": 96, "real of another set": 60}),
     ],
 )
 def test_arms_differ_in_their_images_alone(
     arm: str, images: dict[str, int], data: Path, synth: Path, tmp_path: Path
 ) -> None:
     with_synth = arm in WITH_SYNTH
-    summary = train(data, tmp_path / "out", *([synth] if with_synth else []), arm=arm)
+    more = [synth] if with_synth else []
+    if arm == "pooled":  # of another hospital, whose test patients stay out
+        more = [cls_sets.real(tmp_path / "other", 100, seed=7)]
+    summary = train(data, tmp_path / "out", *more, arm=arm)
     assert summary["images"] == images
     assert summary["steps"] == 4
     recipe = load(tmp_path / "out").description["recipe"]
     assert recipe["augment"] == ("safe" if arm == "standard" else "none")
     if with_synth:  # the generator's training patients are part of what was seen
         assert Seen.load(synth).pixels <= Seen.load(tmp_path / "out").pixels
+    if arm == "pooled":
+        other = load_dataset(tmp_path / "other")
+        trained = other.column("split") == "train"
+        looks = other.column("pixel_key")
+        assert set(looks[trained]) <= Seen.load(tmp_path / "out").pixels
+        assert not set(looks[~trained]) & Seen.load(tmp_path / "out").pixels
 
 
 def test_the_default_arm_follows_the_inputs(data: Path, synth: Path, tmp_path: Path) -> None:
@@ -215,6 +225,23 @@ def test_a_default_given_by_name_is_the_same_recipe(data: Path, tmp_path: Path) 
         train(data, tmp_path / name, loss="auc-margin", **more)
         recipes.append(json.loads((tmp_path / name / "model.json").read_text())["recipe"])
     assert recipes[0] == recipes[1]
+
+
+def test_what_cannot_be_pooled(data: Path, synth: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="needs another real data set"):
+        train(data, tmp_path / "alone", arm="pooled")
+    with pytest.raises(InputError, match="a row that is not real"):
+        train(data, tmp_path / "made", synth, arm="pooled")
+    with pytest.raises(InputError, match="size 32 does not join"):
+        other = cls_sets.real(tmp_path / "large", 40, seed=8, size=32)
+        train(data, tmp_path / "size", other, arm="pooled")
+    leaky = cls_sets.real(tmp_path / "leaky", 40, seed=9)
+    table = pd.read_csv(leaky / "manifest.csv", dtype=str)
+    held_out = load_dataset(data).table.query("split == 'test'").iloc[0]
+    table.loc[table["split"] == "train", "patient_id"] = held_out["patient_id"]
+    table.to_csv(leaky / "manifest.csv", index=False)
+    with pytest.raises(GateError, match="were seen by the training rows of"):
+        train(data, tmp_path / "leak", leaky, arm="pooled")
 
 
 def test_synth_is_refused_by_the_arms_without_it(data: Path, synth: Path, tmp_path: Path) -> None:

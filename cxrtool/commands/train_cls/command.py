@@ -14,13 +14,14 @@ from typing import Any
 from cxrtool.classifiers import architectures, arms, guard, task
 from cxrtool.classifiers.inputs import input_size, learnable, refuse_thin_fraction, wanted_labels
 from cxrtool.commands.train_cls import inputs, training
-from cxrtool.commands.train_cls.options import Config
+from cxrtool.commands.train_cls.options import POOLED, Config
 from cxrtool.core import console, fingerprints, runs
 from cxrtool.core.files import sha256_file
 from cxrtool.data import published
 from cxrtool.data.keys import SEEN
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import load_dataset
+from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import select_rows
 from cxrtool.training import loop, models
 from cxrtool.training.device import setup
@@ -30,18 +31,20 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Train, keep the step with the best validation AUROC, calibrate, describe it."""
     device = setup(config.device, config.threads)
     policy = LabelPolicy.from_options(config)
-    data, synths = inputs.load_inputs(config, policy)
+    data, synths, others = inputs.load_inputs(config, policy)
     rows = {part: select_rows(data, config, split=part) for part in ("train", "val")}
     earlier = None if config.init_from is None else guard.run_of(config.init_from)
     if earlier is not None:
         fingerprints.require_complete(earlier, stages=("train-cls",))
     learned = config.chosen_arm != "duplicate"
-    seen, extra = guard.seen_in_training(data, rows, synths, earlier, learned=learned)
+    seen, extra = guard.seen_in_training(
+        data, rows, synths, earlier, learned=learned, others=others
+    )
     foreign = guard.foreign_weights(config.weights, config.init_from)
     seen = seen.merge(foreign)
     histories = inputs.warn_of_histories(seen, data)
     inputs.warn_of_unfairness(extra)
-    near = inputs.list_near_copies(run, data, rows["train"], synths)
+    near = inputs.list_near_copies(run, data, rows["train"], synths, others)
     requested = wanted_labels(data, config.classes)
     refuse_thin_fraction(data, rows["train"], config, requested, policy)
     start = inputs.load_start(config, requested)
@@ -49,7 +52,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     size = input_size(data, config.size, None if start is None else start.size, least)
     read = partial(arms.part_of, policy=policy, size=size)
     parts, unlearned, positions = inputs.training_parts(
-        config, data, rows["train"], synths, requested, partial(read, labels=requested)
+        config, data, rows["train"], synths, requested, partial(read, labels=requested), others
     )
     labels = tuple(requested[k] for k in positions)
     if labels != requested:  # the head of an earlier run fits the very same labels alone
@@ -119,15 +122,17 @@ def plan(config: Config) -> dict[str, Any]:
     rows = select_rows(data, config)
     requested = wanted_labels(data, config.classes)
     refuse_thin_fraction(data, rows, config, requested, LabelPolicy.from_options(config))
-    synthetic = [len(load_dataset(path)) for path in config.synth]
-    images = sum(synthetic) + (0 if config.chosen_arm == "synthetic-only" else len(rows))
+    sets = [load_dataset(path) for path in config.synth]
+    pooled = config.chosen_arm == POOLED
+    more = [len(select_rows(s, SelectionOptions(view=config.view)) if pooled else s) for s in sets]
+    images = sum(more) + (0 if config.chosen_arm == "synthetic-only" else len(rows))
     steps = config.budget(images)
     return {
         "arm": config.chosen_arm,
         "augmentation": config.augmentation,
         "train_rows": len(rows),
         "val_rows": len(select_rows(data, config, split="val")),
-        "synthetic_rows": synthetic,
+        ("pooled_rows" if pooled else "synthetic_rows"): more,
         "steps": steps,
         "images_seen": steps * config.batch,
     }

@@ -10,10 +10,16 @@ from typing import Any
 import numpy as np
 
 from cxrtool.classifiers import guard, inputs, pretrained
-from cxrtool.classifiers.arms import Reader, compose, refuse_made_rows, refuse_unjoinable
+from cxrtool.classifiers.arms import (
+    Reader,
+    compose,
+    refuse_made_rows,
+    refuse_unjoinable,
+    refuse_unpoolable,
+)
 from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.pretrained import Start
-from cxrtool.commands.train_cls.options import Config
+from cxrtool.commands.train_cls.options import POOLED, Config
 from cxrtool.core import console
 from cxrtool.core.errors import UsageError
 from cxrtool.core.runs import Run
@@ -22,11 +28,20 @@ from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import Seen, published_history, unknown_history
 from cxrtool.data.labels import LabelPolicy, require_labels
 from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.options import SelectionOptions
+from cxrtool.data.select import select_rows
 from cxrtool.stats.predictions import csv_text
 
+#: Another real set, and which of its rows are trained on.
+Other = tuple[Dataset, np.ndarray]
 
-def load_inputs(config: Config, policy: LabelPolicy) -> tuple[Dataset, list[Dataset]]:
-    """The real set and the synthetic ones, refused where they cannot be trained on together."""
+
+def load_inputs(config: Config, policy: LabelPolicy) -> tuple[Dataset, list[Dataset], list[Other]]:
+    """The real set, the synthetic ones and other real ones that are trained on with it.
+
+    Raises:
+        InputError: They cannot be trained on together.
+    """
     data = load_dataset(config.data)
     require_labels(data, "a classifier")
     refuse_made_rows(data, "validation and test are real, always")
@@ -35,10 +50,15 @@ def load_inputs(config: Config, policy: LabelPolicy) -> tuple[Dataset, list[Data
             "--loss auc-margin is for multi-label sets; this one has one class per image",
             hint="use --loss bce or focal, which are over the classes here",
         )
-    synths = [load_dataset(path) for path in config.synth]
-    for synth in synths:
+    sets = [load_dataset(path) for path in config.synth]
+    if config.chosen_arm == POOLED:
+        for other in sets:
+            refuse_unpoolable(data, other)
+        chosen = SelectionOptions(view=config.view)
+        return data, [], [(other, select_rows(other, chosen)) for other in sets]
+    for synth in sets:
         refuse_unjoinable(data, synth, policy)
-    return data, synths
+    return data, sets, []
 
 
 def warn_of_unfairness(extra: dict[str, int]) -> None:
@@ -61,7 +81,7 @@ def warn_of_histories(seen: Seen, data: Dataset) -> list[str]:
 
 
 def list_near_copies(
-    run: Run, data: Dataset, train: np.ndarray, synths: list[Dataset]
+    run: Run, data: Dataset, train: np.ndarray, synths: list[Dataset], others: list[Other]
 ) -> dict[str, int]:
     """Say which validation and test rows are nearly training images, and write ``near_copies.csv``.
 
@@ -72,7 +92,7 @@ def list_near_copies(
         How many rows, by part; parts without one are left out.
     """
     counts: dict[str, int] = {}
-    near, split = guard.near_held_out(data, train, synths), data.column(SPLIT)
+    near, split = guard.near_held_out(data, train, synths, others), data.column(SPLIT)
     for part in ("val", "test"):
         own = [each.among(split == part) for each in near]
         if caution := near_rows.sentence(own, int((split == part).sum()), part, "training images"):
@@ -98,9 +118,10 @@ def training_parts(
     synths: list[Dataset],
     labels: tuple[str, ...],
     read: Reader,
+    others: Sequence[Other] = (),
 ) -> tuple[dict[str, Part], dict[str, str], list[int]]:
     """The arm's images; the labels they cannot teach, with the reason; positions of the others."""
-    parts = compose(config.chosen_arm, data, rows, synths, read)
+    parts = compose(config.chosen_arm, data, rows, synths, read, others)
     # What is learned last must be learnable.
     last = ["real"] if config.chosen_arm == "pretrain-finetune" else list(parts)
     taught = joined([parts[name] for name in last])
@@ -151,7 +172,8 @@ def announce(
     for number, part in enumerate(parts.values()):
         unknown = [name for k, name in enumerate(labels) if number and not part.mask[:, k].any()]
         if unknown:
-            console.warn(f"SYNTH says nothing about {', '.join(unknown)}: masked there")
+            who = "the other set" if config.chosen_arm == POOLED else "SYNTH"
+            console.warn(f"{who} says nothing about {', '.join(unknown)}: masked there")
     images = ", ".join(f"{len(part):,} {name}" for name, part in parts.items())
     console.say(
         f"arm {config.chosen_arm}, {config.arch}: {images} images to train on, {len(val):,} real"

@@ -13,7 +13,8 @@ from cxrtool.data.options import PolicyOptions, SelectionOptions
 # studies and copies; copies in SYNTH are refused; keys of prepared pixels. 6: the default rate of
 # AUC-margin is .02. 7: near copies of held-out rows are listed. 8: predictions name the image
 FORMAT = 8
-ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune")
+POOLED = "pooled"
+ARMS = ("none", "standard", "duplicate", "gan", "synthetic-only", "pretrain-finetune", POOLED)
 WITH_SYNTH = ("duplicate", "gan", "synthetic-only", "pretrain-finetune")
 STEPS = 2000
 AUC_FRAC, AUC_LR = 0.5, 0.02
@@ -44,7 +45,11 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     """
 
     data: Path = argument("Real dataset directory with train and val.", role="data")
-    synth: tuple[Path, ...] = argument("Outputs of synthesize or edit.", (), role="synth")
+    synth: tuple[Path, ...] = argument(
+        "Outputs of synthesize or edit; for --arm pooled other real dataset directories.",
+        (),
+        role="synth",
+    )
     arch: str = option("Architecture of the network.", "densenet121", choices=ARCHITECTURES)
     weights: str = option(
         "Published weights to start from, fetched once from their makers.", "none", choices=WEIGHTS
@@ -57,8 +62,8 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     arm: str | None = option(
         "Training images: none (real only), standard (real, augmented), duplicate (real, and"
         " once more the rows that SYNTH took its labels from), gan (real and SYNTH),"
-        " synthetic-only, pretrain-finetune (SYNTH first, then real). Default: gan with SYNTH,"
-        " else none.",
+        " synthetic-only, pretrain-finetune (SYNTH first, then real), pooled (real, and the real"
+        " train rows of other data sets). Default: gan with SYNTH, else none.",
         choices=ARMS,
     )
     classes: str | None = option(
@@ -183,7 +188,12 @@ class Config(SelectionOptions, PolicyOptions, Computing):
             raise UsageError(
                 f"--arm {arm} needs a synthetic set", hint="cxr train-cls DATA SYNTH -o OUT"
             )
-        if arm not in WITH_SYNTH and self.synth:
+        if arm == POOLED and not self.synth:
+            raise UsageError(
+                f"--arm {arm} needs another real data set",
+                hint=f"cxr train-cls DATA OTHER --arm {arm} -o OUT",
+            )
+        if arm not in (*WITH_SYNTH, POOLED) and self.synth:
             raise UsageError(
                 f"--arm {arm} takes no synthetic set", hint="leave SYNTH out, or choose --arm gan"
             )
