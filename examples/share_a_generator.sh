@@ -140,5 +140,5 @@ cxr evaluate classifiers "${runs[@]}" --data b --synth "synth-${kinds[0]}-${seed
   "${compute[@]}" -o report
 python3 "$here/sharing_result.py" report "${privacy[@]}" >result.new
 mv result.new result.md
-cat result.md
+tail -n +3 result.md # finish says its first line
 finish report
