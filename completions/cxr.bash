@@ -101,7 +101,7 @@ _cxr() {
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "densenet121 efficientnet_v2_s vgg16_bn small_cnn" -- "$cur")); return ;;
         --weights) COMPREPLY=($(compgen -W "none imagenet xrv-all xrv-nih xrv-chex xrv-mimic_ch xrv-mimic_nb xrv-pc xrv-rsna" -- "$cur")); return ;;
-        --arm) COMPREPLY=($(compgen -W "none standard duplicate gan synthetic-only pretrain-finetune" -- "$cur")); return ;;
+        --arm) COMPREPLY=($(compgen -W "none standard duplicate gan synthetic-only pretrain-finetune pooled" -- "$cur")); return ;;
         --optimizer) COMPREPLY=($(compgen -W "adam adamw sgd-momentum" -- "$cur")); return ;;
         --schedule) COMPREPLY=($(compgen -W "cosine constant" -- "$cur")); return ;;
         --loss) COMPREPLY=($(compgen -W "bce focal auc-margin" -- "$cur")); return ;;
