@@ -4,7 +4,7 @@ _cxr() {
   local command="${COMP_WORDS[1]}"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate share export merge replay status --help --version" -- "$cur"))
+    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate predict share export merge replay status --help --version" -- "$cur"))
     return
   fi
   if [ "$command" = evaluate ]; then
@@ -149,6 +149,14 @@ _cxr() {
     "evaluate privacy")
       flags="--data --held-out --n --split --bootstrap --block --seed --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
+        --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "predict")
+      flags="--inputs --cam --include-ids --no-include-ids --skip-bad --no-skip-bad --view --split --column --images --modality --bits --workers --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      case "$prev" in
+        --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac

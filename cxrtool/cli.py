@@ -61,7 +61,7 @@ COMMANDS = {
             "train-cls", "evaluate classifiers", "evaluate clip", "evaluate images",
             "evaluate labels", "evaluate privacy",
         ),
-        USE: ("share", "export"),
+        USE: ("predict", "share", "export"),
         TOOLS: ("merge", "replay", "status"),
     }.items()
     for name in names

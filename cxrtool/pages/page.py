@@ -167,6 +167,13 @@ class Picture(Block):
 
 
 @dataclass(frozen=True)
+class Gallery(Block):
+    """Pictures of one kind that stand as the screen has room."""
+
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True)
 class Row(Block):
     """Blocks side by side where the screen is wide enough."""
 
@@ -208,3 +215,7 @@ class Page:
     sections: Sequence[Section] = field(default_factory=list)
     footer: str = ""
     detail: str = ""
+
+    def has(self, kind: str) -> bool:
+        """Whether a block of a kind stands on it, outside of rows."""
+        return any(block.kind == kind for section in self.sections for block in section.blocks)

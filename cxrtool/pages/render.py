@@ -16,6 +16,7 @@ from cxrtool.core.templates import environment
 from cxrtool.pages.page import (
     Block,
     Bullets,
+    Gallery,
     Numbers,
     Page,
     Panels,
@@ -88,6 +89,8 @@ def _block(block: Block) -> str:
             )
         case Picture():
             return f"*Figure in report.html: {_plain(block.caption)}*" if block.caption else ""
+        case Gallery():
+            return "\n\n".join(text for part in block.pictures if (text := _block(part)))
         case Row():
             return "\n\n".join(text for part in block.blocks if (text := _block(part)))
     raise TypeError(f"no form for {block.kind}")

@@ -51,7 +51,7 @@ from cxrtool.data.sources.tree import (
 )
 from cxrtool.data.tables import read_table, refuse_row, require_columns
 
-_MODALITIES = ("CR", "DX")
+MODALITIES = ("CR", "DX")
 #: Endings of files whose beginning need not be looked at.
 _OTHERS = (
     *IMAGE_SUFFIXES, *ARCHIVE_SUFFIXES, *TABLE_SUFFIXES,
@@ -176,13 +176,13 @@ class _Headers:
 
     def _take(self, header: Any, path: Path, ref: str) -> None:
         modality = modality_of(header)
-        if not self.options.modality and modality not in _MODALITIES:
+        if not self.options.modality and modality not in MODALITIES:
             first, count = self.other.get(modality, (path, 0))
             self.other[modality] = first, count + 1
             if self.options.skip_bad:
                 raise InputError(f"modality {modality} is not CR or DX")
             return
-        _check(header)
+        check_image(header)
         record = {"image_ref": ref, **facts(header)}
         uid = record["SOPInstanceUID"]
         if uid and uid in self._seen:
@@ -197,7 +197,7 @@ class _Headers:
     def sentences(self) -> tuple[list[str], list[str]]:
         """What to tell of the images that were taken: remarks, and cautions."""
         modalities, remarks, cautions = self.counts("modality", NO_MODALITY), [], []
-        if set(modalities) - set(_MODALITIES):
+        if set(modalities) - set(MODALITIES):
             names = ", ".join(f"{name} {n:,}" for name, n in sorted(modalities.items()))
             remarks.append(f"modalities of the images: {names}")
         if self.other:
@@ -254,7 +254,7 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
-def _check(header: Any) -> None:
+def check_image(header: Any) -> None:
     """Refuse what is not one gray image that can be decoded here.
 
     Raises:

@@ -1,0 +1,98 @@
+"""Class activation maps of predicted images: which labels, and the pictures.
+
+In: blocks of pixels and probabilities. Out: ``cams/row-N-Label.png``, each image with a map over
+it, by its row in ``predictions.csv`` (the header is row 1), and ``cams.csv``, which lists them.
+"""
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from cxrtool.classifiers.cam import overlay
+from cxrtool.classifiers.ensemble import Ensemble
+from cxrtool.commands.predict.options import POSITIVE, TOP
+from cxrtool.core.runs import Run
+from cxrtool.data.columns import IMAGE
+from cxrtool.data.labels import label_positions
+from cxrtool.stats.predictions import csv_text
+
+FOLDER = "cams"
+
+
+@dataclass
+class Maps:
+    """Draws the maps that are asked for.
+
+    Args:
+        run: Where they go.
+        ensemble: Whose maps.
+        cam: ``--cam``; None for no maps.
+        names: What images are called, filled by the caller's tables.
+    """
+
+    run: Run
+    ensemble: Ensemble
+    cam: str | None
+    names: list[str]
+    _cells: list[list[str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._named: list[int] = []
+        if self.cam not in (None, TOP, POSITIVE):
+            names = [name.strip() for name in str(self.cam).split(",") if name.strip()]
+            self._named = label_positions(self.ensemble.labels, names)
+
+    def draw(
+        self, pixels: np.ndarray, probabilities: np.ndarray, first: int
+    ) -> Mapping[int, tuple[int, np.ndarray]]:
+        """Draw the maps of a block.
+
+        Args:
+            pixels: [n, H, H] uint8.
+            probabilities: [n, L].
+            first: Position of its first image among all.
+
+        Returns:
+            Position among all images -> (label, picture [H, H, 3] uint8) of the first map of each.
+        """
+        shown: dict[int, tuple[int, np.ndarray]] = {}
+        if self.cam is None:
+            return shown
+        wanted = self._wanted(probabilities)
+        for label in np.flatnonzero(wanted.any(axis=0)):
+            rows = np.flatnonzero(wanted[:, label])
+            pictures = overlay(pixels[rows], self.ensemble.maps(pixels[rows], int(label)))
+            for row, picture in zip(rows, pictures):
+                self._write(first + int(row), int(label), picture, probabilities[row, label])
+                shown.setdefault(first + int(row), (int(label), picture))
+        return shown
+
+    def text(self) -> str:
+        """``cams.csv``, by image."""
+        columns = [IMAGE, "row", "label", "probability", "map"]
+        return csv_text(columns, sorted(self._cells, key=lambda cells: int(cells[1])))
+
+    def _wanted(self, probabilities: np.ndarray) -> np.ndarray:
+        """Which maps are asked for: [n, L] bool."""
+        if self.cam == POSITIVE:
+            return np.asarray(probabilities >= self.ensemble.thresholds)
+        wanted = np.zeros(probabilities.shape, bool)
+        if self.cam == TOP:
+            best = self.ensemble.excess(probabilities).argmax(axis=1)
+            wanted[np.arange(len(wanted)), best] = True
+        wanted[:, self._named] = True
+        return wanted
+
+    def _write(self, place: int, label: int, picture: np.ndarray, probability: float) -> None:
+        name = self.ensemble.labels[label]
+        plain = re.sub(r"\W+", "-", name).strip("-") or f"label-{label + 1}"
+        target = f"{FOLDER}/row-{place + 2:06d}-{plain}.png"
+        buffer = io.BytesIO()
+        Image.fromarray(picture).save(buffer, "PNG")
+        self.run.write_bytes(target, buffer.getvalue())
+        cells = [self.names[place], str(place + 2), name, repr(float(probability)), target]
+        self._cells.append(cells)
