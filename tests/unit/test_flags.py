@@ -43,6 +43,7 @@ SHARED = {
     "--gan": "an output of train-gan",
     "--guidance": "weight of the labels in the images of a flow",
     "--guidance-interval": "times between which guidance acts",
+    "--include-ids": "name images, patients and studies",
     "--init-from": "weights to start from",
     "--join-labels": "what labels of reports do to those that are there",
     "--label-guidance": "weights of single labels in the images of a flow",
