@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -117,13 +118,22 @@ class _ReaderGoneError(Exception):
     """Stands for BrokenPipeError, which Typer would turn into exit code 1."""
 
 
+def past_options(stage: Any, flags: dict[str, Any], common: Common) -> tuple[dict[str, Any], str]:
+    """Options from a file, or from the record of the run that this one goes on from; which."""
+    if common.config is not None:
+        return load_file(common.config, stage.NAME, stage.Config, stages()), str(common.config)
+    for option, not_taken in getattr(stage, "GOES_ON", {}).items():
+        run = flags.get(option)
+        if run is not None and (record := Path(run) / "run.json").exists():
+            past = load_file(record, stage.NAME, stage.Config, stages())
+            return {k: v for k, v in past.items() if k not in not_taken}, str(record)
+    return {}, "the command line"
+
+
 def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
     """Resolve the options of a stage and bring its output folder up to date."""
     set_level(common)
-    past, origin = {}, "the command line"
-    if common.config is not None:
-        past = load_file(common.config, stage.NAME, stage.Config, stages())
-        origin = str(common.config)
+    past, origin = past_options(stage, flags, common)
     config = resolve(stage.Config, past, flags, origin=origin)
     explains = getattr(config, "explains", False)
     if common.out is None and not explains:

@@ -23,6 +23,7 @@ from cxrtool.core.fingerprints import require_complete
 from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.generators.flow.trainer import FlowTrainer
 from cxrtool.training.protocols import Generator, StyleGenerator
+from tests.e2e.chain import run
 from tests.unit.generators.conftest import make_dataset
 
 __all__ = ["make_dataset"]
@@ -230,6 +231,18 @@ def test_an_extended_training_is_one_long_one(
         same = [(tmp_path / folder / name).read_bytes() for folder in ("long", "more")]
         assert same[0] == same[1], name
     assert before == {p: p.read_bytes() for p in before}
+
+
+def test_extend_needs_no_word_but_the_length(data: Path, tmp_path: Path) -> None:
+    train(data, tmp_path / "long", seed=3, labels="Left", kimg=0.16)
+    train(data, tmp_path / "short", seed=3, labels="Left")
+    words = ("train-gan", "--extend", tmp_path / "short", "--kimg", "0.16", "-q")
+    other = run(*words, "--seed", "4", "-o", tmp_path / "other")
+    assert other.returncode == 2
+    assert "seed differs: 3 there, 4 here" in other.stderr
+    assert run(*words, "-o", tmp_path / "more").returncode == 0
+    weights = [(tmp_path / out / "model.safetensors").read_bytes() for out in ("long", "more")]
+    assert weights[0] == weights[1]
 
 
 def test_a_run_older_than_an_option_is_extended(make_dataset: MakeDataset, tmp_path: Path) -> None:

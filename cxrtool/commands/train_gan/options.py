@@ -15,6 +15,8 @@ from cxrtool.training.guidance import refuse_unread_guidance
 # 7: relativistic pairs of one condition; the card says how often images were shown
 FORMAT = 7
 SEVERAL = True  # torchrun
+#: Names a run whose data and options are taken on -> those that are not.
+GOES_ON = {"extend": ("init_from",)}
 
 #: As in generators.registry, which holds the code of each; a test compares the two.
 ARCHS = ("stylegan2", "flow", "bagan", "opengan", "acgan", "dcgan")
@@ -84,8 +86,8 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         role="init-from",
     )
     extend: Path | None = option(
-        "Output of train-gan to go on from, with its options, to a larger --kimg: the result is"
-        " that of one long training. The output itself stays as it is.",
+        "Output of train-gan to go on from, with its DATA and options, to a larger --kimg: the"
+        " result is that of one long training. The output itself stays as it is.",
         only=EXECUTED,
         role="extend",
     )
