@@ -30,6 +30,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -46,6 +47,7 @@ from cxrtool.fidelity.distances import frechet_distance, manifold
 from cxrtool.fidelity.features import RandomFeatures, RandomVgg16
 from cxrtool.fidelity.measures import nearness
 from cxrtool.fidelity.probe import separability, shortcut_features
+from cxrtool.generators.flow.finished import FlowGenerator
 from cxrtool.stats.curves import auroc
 
 BLOCK = 100
@@ -66,10 +68,11 @@ def main() -> None:
     parser.add_argument("--labels", default="all")
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--truncation", type=float, default=1.0)
+    parser.add_argument("--churn", type=float, help="of flows, in the place of their own")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    judge = Judge(args.data, args.teacher, args.images, args.truncation)
+    judge = Judge(args.data, args.teacher, args.images, args.truncation, args.churn)
     print("|", " | ".join(("", *COLUMNS)), "|")
     print("|---" * (len(COLUMNS) + 1) + "|", flush=True)
     row("real", judge.real())
@@ -121,9 +124,13 @@ class Judge:
         teacher: A finished ``train-cls``.
         n: Images of a generator.
         truncation: psi that they are made with.
+        churn: Of flows; None for what their training chose.
     """
 
-    def __init__(self, data: Path, teacher: Path, n: int, truncation: float) -> None:
+    def __init__(
+        self, data: Path, teacher: Path, n: int, truncation: float, churn: float | None = None
+    ) -> None:
+        self.churn = churn
         self.n, self.truncation, self.dataset = n, truncation, load_dataset(data)
         self.teacher = classifiers.load(teacher, torch.device("cpu"))
         self.random = RandomFeatures().eval(), RandomVgg16(0).eval()
@@ -153,6 +160,8 @@ class Judge:
     def score(self, run: Path) -> dict[str, float]:
         """All measures of a generator; writes a sheet of its images beside it."""
         network = generators.load(run)
+        if self.churn is not None and isinstance(network, FlowGenerator):
+            network.sampling = replace(network.sampling, churn=self.churn)
         values, known = label_arrays(self.dataset, self.rows["train"], LabelPolicy())
         columns = [self.dataset.labels.index(name) for name in network.labels]
         rng = torch.Generator().manual_seed(1)

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from cxrtool.data.images import to_float, to_uint8
-from cxrtool.generators.base import GeneratorTrainer
 from cxrtool.generators.feed import Feed
 from cxrtool.training.rng import Draws, torch_generator
 
@@ -22,6 +21,17 @@ MOST = 2000  # images on a side
 LEAST = 8  # images with a label, below which their spread is not looked at
 COLLAPSED = 0.05  # spread of the images of a label, as a share of that of real ones
 _CHUNK = 100
+
+
+class Maker(Protocol):
+    """What makes images: a trainer at the moment, or a finished network in one of its ways."""
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent."""
+
+    def sample(self, z: Tensor, y: Tensor) -> Tensor:
+        """Images `[N, C, H, W]` of latents `[N, z_dim]` and labels `[N, L]`."""
 
 
 class Measure(Protocol):
@@ -87,7 +97,7 @@ class Quality:
         self._rows = order[: self.n].to(feed.device)
 
     @torch.no_grad()
-    def measure(self, trainer: GeneratorTrainer) -> dict[str, float]:
+    def measure(self, trainer: Maker) -> dict[str, float]:
         """Distances, and `spread`: the least varied label's share of the real images' variation."""
         rng = torch_generator("quality latents", self._seed)
         z = torch.randn(self.n, trainer.z_dim, generator=rng).to(self._feed.device)

@@ -16,12 +16,14 @@ import torch
 from cxrtool import cli, load_generator
 from cxrtool import generators as gans
 from cxrtool.commands.edit import tools as edit_tools
+from cxrtool.commands.train_gan import ways
 from cxrtool.core import console
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, InterruptedRunError, UsageError
 from cxrtool.core.fingerprints import require_complete
 from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.generators.flow.trainer import FlowTrainer
+from cxrtool.generators.quality import Quality
 from cxrtool.training.protocols import Generator, StyleGenerator
 from tests.e2e.chain import run
 from tests.unit.generators.conftest import make_dataset
@@ -260,6 +262,32 @@ def test_a_run_older_than_an_option_is_extended(make_dataset: MakeDataset, tmp_p
     with pytest.raises(UsageError, match="sample differs: natural there, sqrt here"):
         train(data, tmp_path / "other", sample="sqrt", **more)
     assert train(data, tmp_path / "more", **more).result["summary"]["kimg"] == 0.16
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_the_way_that_validation_images_choose_is_the_usual_one(
+    make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, better: bool
+) -> None:
+    def measure(quality: Any, made: ways.Sampled) -> dict[str, float]:
+        return {"fd": 1.0 if bool(made.how.churn) == better else 2.0}
+
+    monkeypatch.setattr(Quality, "measure", measure)
+    data, gan = make_dataset(n=600, val=True), tmp_path / "gan"
+    train(data, gan)
+    usual = {"churn": ways.CHURN} if better else {}
+    assert json.loads((gan / "model.json").read_text()).get("sampling", {}) == usual
+    assert f"made {'with' if better else 'without'} churn" in (gan / "model_card.md").read_text()
+    images = {}
+    for asked in (None, 0.0, ways.CHURN):
+        out = tmp_path / f"synth-{asked}"
+        start("synthesize", out, gan=gan, counts="Left=4", churn=asked)
+        notes = json.loads((out / "dataset.json").read_text())["notes"]
+        assert notes["sampling"].get("churn", 0.0) == (
+            usual.get("churn", 0.0) if asked is None else asked
+        )
+        images[asked] = [f.read_bytes() for f in sorted((out / "images").rglob("*.png"))]
+    assert images[None] == images[ways.CHURN if better else 0.0]
+    assert images[0.0] != images[ways.CHURN]
 
 
 def test_what_a_flow_starts_from_is_measured(make_dataset: MakeDataset, tmp_path: Path) -> None:

@@ -191,6 +191,13 @@ class Config(SelectionOptions, Computing):
         " Default: 0:1.",
         metavar="A:B",
     )
+    churn: float | None = sampling_option(
+        "Of a flow: how much the noise grows before each step, by fresh noise (Karras et al."
+        " 2022); 0 for the way from noise to image alone. Default: what train-gan found nearer to"
+        " validation images.",
+        min=0,
+        max=1,
+    )
     block: int = sampling_option(
         "Images that go through the network together. Another number may change images in the"
         " last digits.",

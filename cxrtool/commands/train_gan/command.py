@@ -13,6 +13,7 @@ from typing import Any
 
 from cxrtool import generators
 from cxrtool.commands.train_gan import network as network
+from cxrtool.commands.train_gan import ways
 from cxrtool.commands.train_gan.options import Config
 from cxrtool.commands.train_gan.task import explain, prepare, recorded
 from cxrtool.core import console, runs
@@ -75,9 +76,10 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     after = None if start is None else network.compare(trainer, run, quality, start)
 
     run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
+    sampling, told = ways.choose_sampling(trainer, task, run, feed)
     unseen, sentences = network.published(trainer, task, run, feed, **taught)
-    sentences = [*network.told_by(trainer, judge), *sentences]
-    vectors = network.save(trainer, task, run, sentences)
+    sentences = [*network.told_by(trainer, judge), *told, *sentences]
+    vectors = network.save(trainer, task, run, sentences, sampling)
     top, name = trainer.best, "" if quality is None else quality.name
     return {
         "kimg": trainer.nimg / 1000,

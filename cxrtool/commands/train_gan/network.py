@@ -335,7 +335,11 @@ def published(
 
 
 def save(
-    trainer: GeneratorTrainer, task: Task, run: runs.Run, measures: Sequence[str]
+    trainer: GeneratorTrainer,
+    task: Task,
+    run: runs.Run,
+    measures: Sequence[str],
+    sampling: dict[str, float],
 ) -> LabelVectors:
     """Write the finished networks, their card and label table, and what they were trained on.
 
@@ -344,6 +348,7 @@ def save(
         task: What was trained.
         run: Where to write.
         measures: What the training measured, in sentences.
+        sampling: From `ways.choose_sampling`.
 
     Returns:
         The label table.
@@ -382,6 +387,8 @@ def save(
             "images_of_unknown_labels": vectors.unknown,
         },
     }
+    if sampling:
+        meta["sampling"] = sampling
     if task.teacher is not None:
         meta["distillation"] = task.teacher.distillation.to_json()
     if choices.sample != "natural":

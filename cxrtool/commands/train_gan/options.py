@@ -12,8 +12,9 @@ from cxrtool.training.guidance import refuse_unread_guidance
 # 2: keeps the best network; small presets without noise. 3: the newest of the best. 4: BAGAN's rate
 # 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing
 # is kept before --label-ramp is over. 6: model card, label table; no mean latents of rare vectors
-# 7: relativistic pairs of one condition; the card says how often images were shown
-FORMAT = 7
+# 7: relativistic pairs of one condition; the card says how often images were shown. 8: a flow's
+# churn is chosen by validation images
+FORMAT = 8
 SEVERAL = True  # torchrun
 #: Names a run whose data and options are taken on -> those that are not.
 GOES_ON = {"extend": ("init_from",)}

@@ -27,7 +27,8 @@ class FlowGenerator(LatentGenerator):
 
     Attributes:
         distillation: What it learned of a teacher; None for one that learned images.
-        sampling: How images are made; may be set where nothing was distilled.
+        sampling: How images are made, as its training found best; may be set where nothing was
+            distilled.
     """
 
     network: Network
@@ -35,7 +36,8 @@ class FlowGenerator(LatentGenerator):
     def __init__(self, network: Network, saved: SavedGenerator) -> None:
         super().__init__(network, saved.labels, saved.meta)
         self.distillation = distillation_of(saved)
-        self.sampling = Sampling() if self.distillation is None else self.distillation.own
+        own = Sampling(**saved.meta.get("sampling", {}))
+        self.sampling = own if self.distillation is None else self.distillation.own
 
     def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
         """By the differential equation, or in the steps of a student."""

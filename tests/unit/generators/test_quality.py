@@ -44,7 +44,7 @@ class Replays:
 
 
 def measured(feed: Feed, images: np.ndarray) -> dict[str, float]:
-    return Quality(feed, flat, mean_gap, seed=0).measure(Replays(images))  # type: ignore[arg-type]
+    return Quality(feed, flat, mean_gap, seed=0).measure(Replays(images))
 
 
 def test_images_like_the_real_ones_score_better_than_others(feed: Feed) -> None:
