@@ -138,10 +138,17 @@ RARE_POWER = (
     replace(OTHERWISE, name="mean of 10, 30 and 100, +.08", positive=(10, 30, 100), effect=0.08),
     replace(OTHERWISE, name="mean of 3, 100 and 100, +.08", positive=(3, 100, 100), effect=0.08),
 )
+#: The rarer the label, the more noise hides how sets differ.
 SCOPE = tuple(
-    Setting(f"1,500 patients, {name}, sd .{100 * sd:02.0f}", 1500, (300,), set_sd=sd, sets=sets)
+    Setting(f"1,500 patients, {name}, sd .{100 * sd:02.0f}", 1500, (n,), set_sd=sd, sets=sets)
     for sd in (0.02, 0.04)
-    for name, sets in (("one set", 1), ("two sets", 2), ("a set a seed", 5))
+    for name, sets, n in (
+        ("one set", 1, 300),
+        ("two sets", 2, 300),
+        ("a set a seed", 5, 300),
+        ("one set, 100 positive", 1, 100),
+        ("one set, 30 positive", 1, 30),
+    )
 )
 DETECTABLE = (
     Setting("300 patients", positive=(90,)),

@@ -94,7 +94,8 @@ def near_rows(data: Dataset, rows: np.ndarray, other: Dataset, other_rows: np.nd
     Raises:
         InputError: As `cxrtool.data.cache.pixels`.
     """
-    if data.info.source == columns.SIMULATED or not (len(rows) and len(other_rows)):
+    simulated = columns.SIMULATED in (data.info.source, other.info.source)
+    if simulated or not (len(rows) and len(other_rows)):
         return NearRows(data, other, ())
     target = _remembered_at(data, rows, other, other_rows)
     if target is not None:

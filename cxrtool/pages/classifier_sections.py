@@ -11,8 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from cxrtool.data import near_rows
-from cxrtool.pages import figures, page
+from cxrtool.pages import figures, near, page
 from cxrtool.stats.calibration import DRAWS, LEAST_TO_FIT, reliability
 from cxrtool.stats.classifier_results import Evaluation, run_name
 from cxrtool.stats.comparison import COMPARED, MEAN, Difference, Scored, group_score
@@ -24,7 +23,6 @@ from cxrtool.stats.verdicts import MIN_SEEDS, POWER
 from cxrtool.stats.wording import intervals_cover, number, with_interval
 
 TILE_PX = 96
-NEAR_SHOWN = 20
 
 
 def cell(scored: Scored, group: Group, row: str, metric: str) -> str:
@@ -67,24 +65,13 @@ def about(e: Evaluation, shown: Sequence[Difference]) -> str:
 
 def near_copies(e: Evaluation) -> list[page.Section]:
     """Judged images that are nearly images that a run has seen, in pairs."""
-    records = [record for near in e.near for record in near.records(names=False)]
-    if not records:
-        return []
     text = (
         "The leak guard refuses identical images. These pairs are not identical, but one picture"
         " after a flip, a crop, other contrast or another save, or films of one person that hardly"
         " differ: what such an image scores says little about new patients."
     )
-    caption = "Rows of the two manifests; likeness: correlation of fine details, 1 for one picture."
-    tiles = page.Picture(
-        near_rows.picture(e.near),
-        "judged images above the images that they are near copies of",
-        "Above: judged images; beneath: images that a run has seen.",
-    )
-    shown, left = records[:NEAR_SHOWN], len(records) - NEAR_SHOWN
-    more = [page.Text(f"{left:,} more pairs are in {near_rows.TABLE}.")] if left > 0 else []
-    table = page.Table.of(shown, caption, text_columns=0)
-    return [page.Section("Near copies", [page.Text(text), tiles, table, *more])]
+    blocks = near.blocks(e.near, text, "judged images", "images that a run has seen")
+    return [page.Section("Near copies", blocks)] if blocks else []
 
 
 def decisions(e: Evaluation) -> list[page.Section]:
@@ -346,11 +333,13 @@ def images(e: Evaluation) -> list[page.Section]:
         ]  # fmt: skip
         columns = ["feature space", "metric", "synthetic / real", "value", "real / real"]
         blocks.append(page.Table(columns, rows, "Fidelity.", text_columns=2))
-        near = [[n["space"], _cell(n["ratio"]), _cell(n["copy_rate"])] for n in report["nearness"]]
-        if near:
+        spaces = [
+            [n["space"], _cell(n["ratio"]), _cell(n["copy_rate"])] for n in report["nearness"]
+        ]
+        if spaces:
             columns = ["space", "distance ratio", "share nearer than held-out images"]
             caption = "Privacy: nearness to training images, beside that of held-out images."
-            blocks.append(page.Table(columns, near, caption))
+            blocks.append(page.Table(columns, spaces, caption))
     return [page.Section("Fidelity and privacy of the synthetic images", blocks)] if blocks else []
 
 

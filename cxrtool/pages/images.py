@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from cxrtool.data.images import contact_sheet
+from cxrtool.data.near_rows import NearRows
 from cxrtool.fidelity import measures
 from cxrtool.fidelity.distances import NEIGHBORS, KernelDistance
-from cxrtool.pages import figures, page
+from cxrtool.pages import figures, near, page
 from cxrtool.stats.predictions import Records
 from cxrtool.stats.wording import number
 from cxrtool.training.rng import numpy_rng
@@ -49,6 +50,7 @@ class ImageEvaluation:
         real_labels: [M, L] bool.
         training: [T, H, W] uint8.
         reference: What the reference rows are ("test").
+        near_copies: Synthetic images that are near copies of training images.
         cautions: Sentences a reader must see.
         seed: Of the images that are shown.
     """
@@ -71,6 +73,7 @@ class ImageEvaluation:
     conditional: Sequence[measures.Conditional] = field(default_factory=list)
     membership: float | None = None
     probe: tuple[float, float] = (math.nan, math.nan)
+    near_copies: Sequence[NearRows] = ()
     cautions: Sequence[str] = field(default_factory=list)
     seed: int = 0
 
@@ -98,6 +101,7 @@ def build(e: ImageEvaluation) -> page.Page:
         sections.append(_conditional(e))
     if e.nearness:
         sections.append(_nearness(e))
+    sections += _near_copies(e)
     sections.append(_probe(e))
     return page.Page(f"Synthetic images for {e.source}", answer(e), sections)
 
@@ -242,13 +246,13 @@ def _probe(e: ImageEvaluation) -> page.Section:
 def _nearness(e: ImageEvaluation) -> page.Section:
     rows = [
         {
-            "space": near.space,
-            "median, synthetic": number(float(np.median(near.synthetic)), 4),
-            "median, held-out real": number(float(np.median(near.held_out)), 4),
-            "ratio": number(near.ratio, 2),
-            "nearer than any real": f"{near.copies:,} of {len(near.synthetic):,}",
+            "space": space.space,
+            "median, synthetic": number(float(np.median(space.synthetic)), 4),
+            "median, held-out real": number(float(np.median(space.held_out)), 4),
+            "ratio": number(space.ratio, 2),
+            "nearer than any real": f"{space.copies:,} of {len(space.synthetic):,}",
         }
-        for near in e.nearness
+        for space in e.nearness
     ]
     caption = (
         "Distance to the nearest training image. A generator that copies comes much nearer than"
@@ -280,6 +284,15 @@ def _nearness(e: ImageEvaluation) -> page.Section:
         remembers = f"AUROC {number(e.membership)}; 0.5 would mean that it remembers none."
         blocks.append(page.Text(f"{text} {remembers}"))
     return page.Section("Nearness to training images", blocks)
+
+
+def _near_copies(e: ImageEvaluation) -> list[page.Section]:
+    text = (
+        "Distances between whole images do not see a copy that is mirrored, cropped or of other"
+        " contrast. These pairs are one picture after such a change, or nearly so."
+    )
+    blocks = near.blocks(e.near_copies, text, "synthetic images", "training images")
+    return [page.Section("Near copies", blocks)] if blocks else []
 
 
 def _scale(e: ImageEvaluation) -> int:
@@ -353,16 +366,16 @@ def records(e: ImageEvaluation) -> Records:
 
 
 def nearness_records(e: ImageEvaluation) -> list[dict[str, Any]]:
-    """One record a space: medians, their ratio, and how many images come too near."""
+    """One record a space: medians, their ratio, and how many images come too space."""
     return [
         {
-            "space": near.space,
-            "median_synthetic": float(np.median(near.synthetic)),
-            "median_held_out": float(np.median(near.held_out)),
-            "ratio": near.ratio,
-            "limit": near.limit,
-            "copies": near.copies,
-            "copy_rate": near.copies / len(near.synthetic),
+            "space": space.space,
+            "median_synthetic": float(np.median(space.synthetic)),
+            "median_held_out": float(np.median(space.held_out)),
+            "ratio": space.ratio,
+            "limit": space.limit,
+            "copies": space.copies,
+            "copy_rate": space.copies / len(space.synthetic),
         }
-        for near in e.nearness
+        for space in e.nearness
     ]

@@ -1,7 +1,9 @@
 """Scores of whole studies: a report is about a study, and a study may have several views.
 
 In: truth, mask and predictions of images, and the study of each. Out: the same of studies, their
-probability the largest of their views, as in CheXpert (Irvin et al., AAAI 2019), or the mean.
+probability the largest of their views, or the mean. The largest is CheXpert's rule: of several
+views its models give each observation's maximum probability over the views (Irvin et al., AAAI
+2019, arXiv 1901.07031, section on the models).
 """
 
 from dataclasses import dataclass

@@ -269,7 +269,10 @@ class Listing:
             return [line for line in csv.DictReader(stream) if 0 <= int(line["row"]) - start < 2]
 
 
-@pytest.fixture(scope="module", params=["train-cls", "evaluate classifiers", "another set"])
+@pytest.fixture(
+    scope="module",
+    params=["train-cls", "evaluate classifiers", "another set", "evaluate images"],
+)
 def listing(
     request: pytest.FixtureRequest, base: House, tmp_path_factory: pytest.TempPathFactory
 ) -> Listing:
@@ -279,6 +282,12 @@ def listing(
     if request.param == "another set":
         assert house.judge(disguised()) == 0
         return Listing(folder / "report", 8)
+    if request.param == "evaluate images":
+        source = write(folder / "made", disguised())
+        synth = prepare(source, folder / "synth", size=SIZE, synthetic="other").path
+        options = ("--real", base.data.path, "--split", "all", "--subsets", 4, "--threads", 1)
+        assert cxr("evaluate", "images", synth, *options, "-o", folder / "report") == 0
+        return Listing(folder / "report", 0)
     rows = [*people(0, 14, "train"), *people(14, 5, "val")]
     first = len(rows)
     own = prepare(write(folder / "own", [*rows, *disguised()]), folder / "data", size=SIZE).path
@@ -311,7 +320,7 @@ def test_the_terminal_and_the_page_say_so(listing: Listing) -> None:
     )
     text = page.read_text()
     assert "<h2>Near copies" in text
-    assert "judged images above the images that they are near copies of" in text
+    assert "images above the images that they are near copies of" in text
     assert len(json.loads((listing.out / "metrics.json").read_text())["near_copies"]) == 10
 
 

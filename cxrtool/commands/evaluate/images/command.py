@@ -1,11 +1,11 @@
 """`cxr evaluate images`: how good are the synthetic images, and are they copies?
 
 In: the output of `synthesize` or `edit`, and a real data set. Out: `metrics.csv`, `metrics.json`,
-`report.md` and `report.html`: Fréchet and kernel distances, precision, recall, density and coverage
-in at least two feature spaces, relative to real/real splits of the same n; whether a teacher reads
-the labels asked for; nearness to training images and membership by the discriminator; a linear
-probe for shortcuts; images side by side. Extractors and generators that have seen the reference
-rows are refused (exit 5).
+`report.md` and `report.html`, and `near_copies.csv` where there are some: Fréchet and kernel
+distances, precision, recall, density and coverage in at least two feature spaces, relative to
+real/real splits of the same n; whether a teacher reads the labels asked for; nearness to training
+images and membership by the discriminator; a linear probe for shortcuts; images side by side.
+Extractors and generators that have seen the reference rows are refused (exit 5).
 """
 
 from dataclasses import asdict, replace
@@ -18,7 +18,7 @@ from cxrtool.commands.evaluate.images import measures
 from cxrtool.commands.evaluate.images.options import Config
 from cxrtool.core import console, runs
 from cxrtool.core.errors import InputError
-from cxrtool.data import cache, select
+from cxrtool.data import cache, near_rows, select
 from cxrtool.data.keys import Seen, refuse_copies, refuse_overlap, seen_rows, unknown_history
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
@@ -38,6 +38,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     real, synth = load_sets(config)
     reference = select.select_rows(real, config)
     train = select.select_rows(real, config, split="train", allow_empty=True)
+    near_copies = near_rows.near_rows(synth, np.arange(len(synth)), real, train)
     # A generator knows best itself what it was trained on; its images know it too.
     train = train[seen_rows(Seen.load(config.gan or config.synth).fitted(), real, train)]
     unknown = refuse_seen_rows(config, synth, real, reference)
@@ -96,9 +97,13 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         synthetic_labels=synthetic_labels,
         real_labels=real_labels,
         reference=config.split,
-        cautions=measures.cautions(
-            config, spaces, len(train), unknown, flow="sampling" in synth.info.notes
-        ),
+        near_copies=[near_copies] if near_copies.pairs else [],
+        cautions=[
+            *tell_near_copies(near_copies),
+            *measures.cautions(
+                config, spaces, len(train), unknown, flow="sampling" in synth.info.notes
+            ),
+        ],
         seed=config.seed,
     )
     return write_outputs(run, result)
@@ -164,6 +169,18 @@ def refuse_seen_rows(config: Config, made: Dataset, real: Dataset, reference: np
     return unknown_history(*every)
 
 
+def tell_near_copies(near: near_rows.NearRows) -> list[str]:
+    """The sentence on synthetic images that are near copies of training images, if there are any.
+
+    All training rows of the real set count, not only those that the generator is known to have
+    seen: a foreign one names none.
+    """
+    text = near_rows.sentence([near], len(near.data), "synthetic", "training images")
+    if text:
+        console.warn(f"{text} {near_rows.examples([near])}")
+    return [text] if text else []
+
+
 def label_tables(
     synth: Dataset, real: Dataset, reference: np.ndarray, train: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray, np.ndarray]:
@@ -189,6 +206,9 @@ def write_outputs(run: runs.Run, result: ImageEvaluation) -> dict[str, Any]:
     table = image_page.records(result)
     run.write_text("metrics.csv", predictions.csv_text(*table.cells()))
     near = image_page.nearness_records(result)
+    copies = [record for each in result.near_copies for record in each.records(names=False)]
+    if copies:
+        run.write_text(near_rows.TABLE, predictions.csv_text(*predictions.Records(copies).cells()))
     answer = image_page.answer(result)
     more = {
         "conditional": [asdict(c) for c in result.conditional],
@@ -196,6 +216,7 @@ def write_outputs(run: runs.Run, result: ImageEvaluation) -> dict[str, Any]:
         "probe_auroc": {"synthetic": result.probe[0], "training": result.probe[1]},
     }
     metrics = {"answer": answer, "distances": table.records, "nearness": near, **more}
+    metrics["near_copies"] = copies
     run.write_json("metrics.json", metrics)
     render.write(run, image_page.build(result), "evaluate images", with_markdown=True)
     console.table(
@@ -211,6 +232,7 @@ def write_outputs(run: runs.Run, result: ImageEvaluation) -> dict[str, Any]:
         "kernel": result.kernel,
         "spaces": [{**asdict(f), "ratio": f.ratio} for f in result.fidelity],
         "nearness": near,
+        "near_copies": len(copies),
         **more,
         "cautions": list(result.cautions),
     }

@@ -7,8 +7,9 @@ from pathlib import Path
 from cxrtool.core.config import REQUIRED, Computing, argument, option
 from cxrtool.data.options import SPLIT_CHOICES, SelectionOptions, row_option
 
-# 4: units join studies and copies; copies of held-out images are refused. 5: variety by label
-FORMAT = 5
+# 4: units join studies and copies; copies of held-out images are refused. 5: variety by label.
+# 6: near copies of training images are listed
+FORMAT = 6
 
 sampling_option = partial(option, panel="Sampling")
 
