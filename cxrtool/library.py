@@ -8,7 +8,7 @@ do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,20 +19,21 @@ from PIL import Image
 
 from cxrtool.core.config import fields_of
 from cxrtool.core.config.values import resolve
-from cxrtool.core.errors import GateError, InputError, UsageError
+from cxrtool.core.errors import GateError, UsageError
 from cxrtool.core.runs.execution import execute
-from cxrtool.data import manifest, view
+from cxrtool.data import decoded, manifest, view
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.columns import DATASET, IMAGE
 from cxrtool.data.images import convert, fit_image
 from cxrtool.data.labels import label_positions
-from cxrtool.data.sources.dicom_pixels import DicomOpener
+from cxrtool.data.named_images import Finder
 
 if TYPE_CHECKING:
+    from cxrtool.classifiers.ensemble import Ensemble
     from cxrtool.reports.labeler import Labeler
 
-#: Whatever holds images: a dataset directory (or its path), a file, Pillow images, uint8 arrays
-#: [H, W] or [N, H, W], or a list of files, Pillow images or arrays [H, W].
+#: Whatever holds images: a dataset directory (or its path), a file, a folder of images, a table of
+#: paths, Pillow images, uint8 arrays [H, W] or [N, H, W], or a list of these.
 Images: TypeAlias = "str | Path | manifest.Dataset | np.ndarray | Image.Image | Sequence[Any]"
 
 _BLOCK = 16  # images that a generator makes at once: fixed, so that every image has the same bits
@@ -60,30 +61,45 @@ def load_dataset(path: str | Path) -> view.DatasetView:
     return view.DatasetView(data.path, data.info, data.table)
 
 
-def _pixels(images: Images, size: int, fit: str) -> tuple[np.ndarray, pd.Index]:
+def _pixels(images: Images, form: decoded.Form) -> tuple[np.ndarray, pd.Index]:
     """Images at one size, as `cxr prepare` would store them: uint8 [N, size, size], and names."""
     if isinstance(images, str | Path) and (Path(images) / DATASET).is_file():
         images = load_dataset(images)
     if isinstance(images, manifest.Dataset):
-        return resized(pixels(images), size), pd.Index(images.column(IMAGE), name=IMAGE)
+        return resized(pixels(images), form.size), pd.Index(images.column(IMAGE), name=IMAGE)
     if isinstance(images, str | Path | Image.Image):
         images = [images]
     if isinstance(images, np.ndarray):
         images = images[None] if images.ndim == 2 else images
-    every = list(images)
-    arrays = [_one(image, size, fit) for image in every]
-    names = [str(x) if isinstance(x, str | Path) else i for i, x in enumerate(every)]
-    return np.array(arrays, np.uint8).reshape(-1, size, size), pd.Index(names, name=IMAGE)
+    arrays: list[np.ndarray] = []
+    names: list[str | int] = []
+    for number, image in enumerate(images):
+        if isinstance(image, str | Path):
+            # One by one, in this process: where each lies is all that is known of it.
+            of_it = list(_behind(Path(image), form))
+            several = len(images) > 1 and Path(image).is_dir()
+            names += [str(Path(image) / name) if several else name for name, _ in of_it]
+            arrays += [array for _, array in of_it]
+        else:
+            names.append(number)
+            arrays.append(_one(image, form.size, form.fit))
+    pixels_ = np.array(arrays, np.uint8).reshape(-1, form.size, form.size)
+    return pixels_, pd.Index(names, name=IMAGE)
+
+
+def _behind(path: Path, form: decoded.Form) -> Iterator[tuple[str, np.ndarray]]:
+    """The images of a file, folder or table, by name."""
+    for group in Finder(modality=("any",)).find([path]):
+        if group.data is not None:
+            every = resized(pixels(group.data), form.size)
+            yield from ((image.name, every[image.row]) for image in group.images)
+            continue
+        for image in group.images:
+            assert image.source is not None
+            yield image.file, decoded.decode(form, image.source).pixels
 
 
 def _one(image: Any, size: int, fit: str) -> np.ndarray:
-    if isinstance(image, str | Path):
-        path = Path(image)
-        if path.suffix.lower() in (".dcm", ".dicom"):
-            return convert(DicomOpener(path.parent)(path.name), size, fit).pixels
-        if not path.is_file():
-            raise InputError("no such image", file=path)
-        return convert(path, size, fit).pixels
     if isinstance(image, Image.Image):
         image = np.asarray(image.convert("L") if image.mode not in ("L", "I;16") else image)
     array = np.asarray(image)
@@ -123,6 +139,7 @@ class Generator:
         labels: str | Sequence[str] | Mapping[str, float] | np.ndarray | None = None,
         n: int = 1,
         *,
+        counts: Mapping[str, int] | None = None,
         seed: int = 0,
         truncation: float = 1.0,
     ) -> np.ndarray:
@@ -132,6 +149,7 @@ class Generator:
             labels: What all of them show: a label, several, a mapping label -> 0 or 1, an array
                 [n, L] with a row an image in the order of ``self.labels``; None for none of them.
             n: How many.
+            counts: In place of both: label -> how many images show it, one label after the other.
             seed: The same seed gives the same images; image i does not depend on ``n``.
             truncation: psi; below 1 the images are more alike and cleaner.
 
@@ -139,11 +157,15 @@ class Generator:
             uint8 [n, size, size].
 
         Raises:
-            CxrError: An unknown label.
+            CxrError: An unknown label; counts beside labels.
         """
         from cxrtool.synthesis.sampler import BlockSampler
         from cxrtool.training.rng import seed_for
 
+        if counts is not None:
+            if labels is not None or n != 1:
+                raise UsageError("counts say which labels and how many images", hint="leave n out")
+            labels, n = self._each(counts), sum(counts.values())
         vectors = self._vectors(labels, n)
         device = next(self.network.parameters()).device
         sampler = BlockSampler(self.network, block=_BLOCK, truncation=truncation, device=device)
@@ -153,6 +175,12 @@ class Generator:
             seeds = [seed_for("sample", seed, int(row)) for row in rows]
             out[rows] = sampler.images(seeds, vectors[rows], rows - start)
         return out
+
+    def _each(self, counts: Mapping[str, int]) -> np.ndarray:
+        """A row an image, with one label each."""
+        positions = label_positions(self.labels, list(counts))
+        rows = np.repeat(positions, list(counts.values()))
+        return np.asarray(np.eye(len(self.labels), dtype=np.float32)[rows])
 
     def _vectors(self, labels: Any, n: int) -> np.ndarray:
         out = np.zeros((n, len(self.labels)), np.float32)
@@ -184,34 +212,37 @@ def load_generator(path: str | Path, device: str = "cpu") -> Generator:
 
 
 class Classifier:
-    """A trained classifier with its calibration.
+    """A trained classifier with its calibration, or the mean of several.
 
     Attributes:
-        path: Its folder.
+        path: Its folder, the first of several.
         labels: Its findings, in order.
         size: Height and width that it reads, px.
-        thresholds: Label -> probability from which it says yes (specificity .9 on validation rows).
-        network: The network itself, a torch module: [N, 1, H, W] in [-1, 1] -> logits [N, L].
+        thresholds: Label -> probability from which it says yes (specificity .9 on validation rows;
+            of several the mean).
+        network: The network itself, a torch module: [N, 1, H, W] in [-1, 1] -> logits [N, L]; the
+            first of several.
     """
 
-    def __init__(self, path: Path, network: Any) -> None:
-        from cxrtool.classifiers.prediction import Calibration
-
-        self.path, self.network = path, network
-        self.labels: tuple[str, ...] = tuple(network.labels)
-        self.size: int = network.size
-        self._calibration = Calibration.of(network.description, self.labels)
-        self.thresholds = dict(zip(self.labels, map(float, self._calibration.thresholds)))
+    def __init__(self, ensemble: Ensemble) -> None:
+        self._ensemble = ensemble
+        self.path, self.network = ensemble.paths[0], ensemble.networks[0]
+        self.labels: tuple[str, ...] = ensemble.labels
+        self.size: int = self.network.size
+        self.thresholds = dict(zip(self.labels, map(float, ensemble.thresholds)))
 
     def __repr__(self) -> str:
-        return f"Classifier({str(self.path)!r}: {self.size} px, {_counted(self.labels)})"
+        others = len(self._ensemble.paths) - 1
+        whose = repr(str(self.path)) + (f" and {others} more" if others else "")
+        return f"Classifier({whose}: {self.size} px, {_counted(self.labels)})"
 
     def predict(self, images: Images, *, decide: bool = False) -> pd.DataFrame:
         """Read findings from images.
 
         Args:
-            images: Files, Pillow images, uint8 arrays, or a dataset directory. They are brought to
-                the size of the training images as `cxr prepare` does.
+            images: Files (DICOM too), folders, tables of paths, Pillow images, uint8 arrays, or a
+                dataset directory. They are brought to the form of the training images as `cxr
+                prepare` does.
             decide: Return 1 where the threshold is reached and 0 elsewhere, in place of
                 probabilities.
 
@@ -221,33 +252,29 @@ class Classifier:
         Raises:
             CxrError: An image that cannot be read.
         """
-        from cxrtool.classifiers.prediction import in_blocks, input_pixels
-
-        shape = self.network.description.get("preprocessing", {})
-        native = int(shape.get("native_size") or self.size)
-        pixels, names = _pixels(images, native, str(shape.get("fit") or "crop"))
-        device = next(self.network.parameters()).device
-        logits = in_blocks(self.network, input_pixels(pixels, self.size), device)
-        logits = logits.reshape(len(pixels), len(self.labels))
-        table = pd.DataFrame(self._calibration.probabilities(logits), names, list(self.labels))
+        whole = self._ensemble
+        form = decoded.Form(whole.native_size, whole.fit, whole.bits)
+        pixels, names = _pixels(images, form)
+        table = pd.DataFrame(whole.probabilities(pixels), names, list(self.labels))
         if decide:
-            return (table >= self._calibration.thresholds).astype("Int64")
+            return (table >= whole.thresholds).astype("Int64")
         return table
 
 
-def load_classifier(path: str | Path, device: str = "cpu") -> Classifier:
-    """Load the classifier of a `cxr train-cls` run.
+def load_classifier(path: str | Path | Sequence[str | Path], device: str = "cpu") -> Classifier:
+    """Load the classifier of a `cxr train-cls` run, or several whose probabilities are averaged.
 
     Args:
-        path: The run's folder.
+        path: The run's folder, or those of several, such as the seeds of one arm.
         device: ``cpu``, ``cuda``, ``cuda:1``.
 
     Raises:
-        CxrError: No finished classifier there.
+        CxrError: No finished classifier there; several that read other labels or images.
     """
-    from cxrtool.classifiers.architectures import load
+    from cxrtool.classifiers.ensemble import load_ensemble
 
-    return Classifier(Path(path), load(path, device))
+    paths = [path] if isinstance(path, str | Path) else list(path)
+    return Classifier(load_ensemble([Path(one) for one in paths], device))
 
 
 class Clip:
@@ -273,7 +300,7 @@ class Clip:
     def _embed(self, images: Images) -> tuple[np.ndarray, pd.Index]:
         from cxrtool.classifiers.prediction import in_blocks
 
-        pixels, names = _pixels(images, self.size, "crop")
+        pixels, names = _pixels(images, decoded.Form(self.size, "crop"))
         return in_blocks(self.model.embed_images, pixels, self.model.device), names
 
     def embed_texts(self, texts: str | Iterable[str]) -> np.ndarray:
