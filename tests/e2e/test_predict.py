@@ -148,6 +148,56 @@ def test_a_data_set_gets_the_very_same(study: Path, tmp_path: Path) -> None:
     assert (found[["A", "B"]] == table[["A", "B"]]).all(axis=None)
 
 
+def test_classes_that_exclude_each_other_and_bits_of_the_set(study: Path, tmp_path: Path) -> None:
+    """A folder a class, of 16-bit files of which only some use all of the set's 14 bits."""
+    rng = np.random.default_rng(5)
+    for k in range(24):
+        image = rng.integers(0, 9000 if k < 2 else 3000, (30, 30)).astype(np.uint16)
+        image[:, 15 * (k % 2) :][:, :15] //= 2
+        (tmp_path / "raw" / "xy"[k % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "raw" / "xy"[k % 2] / f"{k}.png")
+    words: list[str | Path | int] = [
+        "prepare",
+        tmp_path / "raw",
+        "--format",
+        "folder",
+        "--folders",
+        "class",
+    ]
+    shares: list[str | int] = ["--split-by", "0.5,0.25,0.25", "--size", 24, "--workers", 1, "-q"]
+    assert cxr(*words, *shares, "-o", tmp_path / "data") == 0
+    quick = [*QUICK.split(), "--steps", "2", "--eval-every", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "write_loss_curve", lambda *_: None)
+        assert cxr("train-cls", tmp_path / "data", *quick, "-o", tmp_path / "cls") == 0
+    found = predict(study, tmp_path / "cls", tmp_path / "raw", out=tmp_path / "out")
+    table = pd.read_csv(tmp_path / "cls" / "predictions.csv")
+    names = load_dataset(tmp_path / "data").column("origin", table["row"].to_numpy() - 2)
+    gap = found.loc[names, ["x", "y"]].to_numpy() - table[["x", "y"]].to_numpy()
+    assert len(gap) == 12
+    assert np.abs(gap).max() < 1e-6
+    assert (found["class"] == found[["x", "y"]].idxmax(axis=1)).all()
+    assert np.allclose(found[["x", "y"]].sum(axis=1), 1)
+    assert "Most probable class of 24 images" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_from_python(study: Path, tmp_path: Path) -> None:
+    """The same numbers, of a folder, of files, of several classifiers."""
+    import cxrtool
+
+    both = cxrtool.load_classifier([study / "c1", study / "c2"])
+    found = predict(study, study / "c1", study / "c2", study / "films", out=tmp_path / "out")
+    table = both.predict(study / "films")
+    assert table.index.tolist() == found.index.tolist()
+    assert np.abs(table.to_numpy() - found[["A", "B"]].to_numpy()).max() == 0
+    files = [study / "films" / name for name in table.index]
+    assert np.allclose(both.predict(files), table, atol=1e-6)
+    assert both.predict(study / "films", decide=True).sum().sum() > 0
+    assert repr(both) == f"Classifier({str(study / 'c1')!r} and 1 more: 24 px, 2 labels (A, B))"
+    with pytest.raises(cxrtool.CxrError, match="reads other labels"):
+        cxrtool.load_classifier([study / "c1", study / "a"])
+
+
 def test_stdin_and_stdout(study: Path, tmp_path: Path) -> None:
     """In processes of their own: paths by line and by NUL, the table on stdout, workers."""
     files = sorted(str(path) for path in (study / "films").rglob("*.*"))

@@ -98,7 +98,8 @@ class Config(Computing):
         usage = "cxr predict CLS... IMAGES... -o OUT"
         if not self.runs:
             given = ", ".join(map(str, self.inputs[:3]))
-            what = f"no classifier is given: an output of train-cls is none of {given}"
+            what = f"{given} is not" if len(self.inputs) == 1 else f"none of {given} is"
+            what = f"no classifier is given: {what} an output of train-cls"
             raise UsageError(what if given else "no classifier is given", hint=usage)
         if not self.inputs:
             raise UsageError("no images are given", hint=usage)
