@@ -86,6 +86,12 @@ class Ensemble:
         return np.asarray(np.mean(each, axis=0))
 
     @property
+    def prevalence(self) -> np.ndarray:
+        """[L] share of positives to which the members are calibrated, their mean."""
+        each = [c.prevalence[order] for c, order in zip(self.calibrations, self.orders)]
+        return np.asarray(np.mean(each, axis=0))
+
+    @property
     def findings(self) -> np.ndarray:
         """[L] bool: labels that say that something is there; all, where none does."""
         names = [name.lower().replace("_", " ") for name in map(canonical, self.labels)]

@@ -41,11 +41,13 @@ class Tile:
     Attributes:
         place: Position among all images.
         pixels: [H, H] uint8.
+        excess: [L] how far each label lies above its threshold.
         cam: The label of a class activation map and the picture [H, H, 3] uint8, if there is one.
     """
 
     place: int
     pixels: np.ndarray
+    excess: np.ndarray
     cam: tuple[int, np.ndarray] | None = None
 
 
@@ -73,17 +75,17 @@ class Album:
         Args:
             first: Position of its first image among all.
             pixels: [n, H, H] uint8.
-            excess: [n] how far each lies above a threshold.
+            excess: [n, L] how far each label lies above its threshold.
             may_show: [n] whether each may be shown.
             cams: Position -> map, as `Tile`.
         """
-        for k, (score, may) in enumerate(zip(excess.tolist(), may_show)):
+        for k, (score, may) in enumerate(zip(excess.max(axis=1).tolist(), may_show)):
             self.hidden += not may
             if not may or (len(self._heap) == SHOWN and score <= self._heap[0][0]):
                 continue
             place = first + k
             # Of equal ones the first stays.
-            entry = (score, -place, Tile(place, np.array(pixels[k]), cams.get(place)))
+            entry = (score, -place, Tile(place, np.array(pixels[k]), excess[k], cams.get(place)))
             push = heapq.heappush if len(self._heap) < SHOWN else heapq.heappushpop
             push(self._heap, entry)
 
@@ -155,6 +157,9 @@ def answer(e: Predictions) -> str:
         return f"Most probable class of {images}: {counts}."
     reached = e.positive & e.findings
     counts, some = reached.sum(axis=0), int(reached.any(axis=1).sum())
+    if n == 1:
+        names = [name for name, yes in zip(e.labels, reached[0]) if yes]
+        return f"The image reaches the threshold of {', '.join(names) or 'no finding'}."
     if not some:
         return f"Of {images}, none reaches the threshold of a finding."
     order = np.argsort(-counts, kind="stable")[:3]
@@ -187,10 +192,11 @@ def _row(e: Predictions, place: int) -> str:
     return f"Row {place + 2:,}" + (f" ({e.names[place]})" if e.names is not None else "")
 
 
-def _said(e: Predictions, place: int) -> str:
-    """The most probable labels of an image, those that reach their threshold first."""
-    values, above = e.probabilities[place], e.positive[place]
-    order = sorted(range(len(values)), key=lambda k: (not above[k], -values[k]))
+def _said(e: Predictions, tile: Tile) -> str:
+    """Labels that lie farthest above their thresholds, then the most probable ones."""
+    values, above = e.probabilities[tile.place], e.positive[tile.place]
+    excess = np.where(above, tile.excess, 0.0)
+    order = sorted(range(len(values)), key=lambda k: (not above[k], -excess[k], -values[k]))
     few, more = order[:NAMED], int(above.sum()) - NAMED
     said = ", ".join(f"{e.labels[k]} {percent(values[k])}{AFTER * bool(above[k])}" for k in few)
     return said + (f", {more} more {MARK}" if more > 0 else "")
@@ -221,7 +227,7 @@ def _images(e: Predictions) -> Section:
 def _picture(e: Predictions, tile: Tile) -> Picture:
     size = (TILE_PX, TILE_PX)
     plain = Image.fromarray(tile.pixels).resize(size, Image.Resampling.BICUBIC)
-    caption = f"{_row(e, tile.place)}. {_said(e, tile.place)}"
+    caption = f"{_row(e, tile.place)}. {_said(e, tile)}"
     alt = f"Radiograph of row {tile.place + 2}"
     if tile.cam is None:
         return Picture(plain, alt, caption, lossy=True)

@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from cxrtool.classifiers.ensemble import Ensemble, load_ensemble
+from cxrtool.classifiers.prediction import SPECIFICITY
 from cxrtool.commands.predict import inputs
 from cxrtool.commands.predict.inputs import Reader
 from cxrtool.commands.predict.maps import Maps
@@ -25,6 +26,9 @@ from cxrtool.data.named_images import Finder
 from cxrtool.pages import predictions as page
 from cxrtool.pages import render
 from cxrtool.training.device import setup
+
+#: Images of which a mean says something, and how many times more thresholds than expected are odd.
+FEW_IMAGES, STRANGE = 20, 1.5
 
 
 def run(config: Config, run: Run) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             probabilities = ensemble.probabilities(block.pixels)
             first = table.add(block.images, probabilities)
             maps = cams.draw(block.pixels, probabilities, first)
-            excess = ensemble.excess(probabilities).max(axis=1)
+            excess = ensemble.excess(probabilities)
             shown = [config.include_ids or not image.burned_in for image in block.images]
             album.add(first, block.pixels, excess, shown, maps)
             bar.advance(len(block.images))
@@ -56,7 +60,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         run.write_text("rejected.csv", text)
     if config.cam is not None:
         run.write_text("cams.csv", cams.text())
-    told = cautions(ensemble, reader.counts)
+    told = cautions(ensemble, table, reader.counts)
     content = page_of(config, ensemble, finder, table, album, told)
     render.write(run, page.build(content), "predict")
     tell(finder, table, told, page.answer(content))
@@ -95,7 +99,7 @@ def stream(config: Config, out: IO[str]) -> None:
             fingerprints.release(ref)
     if not len(table):
         raise finder.nothing_left(config.inputs)
-    tell(finder, table, cautions(ensemble, reader.counts))
+    tell(finder, table, cautions(ensemble, table, reader.counts))
 
 
 def plan(config: Config) -> dict[str, Any]:
@@ -129,9 +133,9 @@ def announce(ensemble: Ensemble, images: int) -> None:
     )
 
 
-def cautions(ensemble: Ensemble, counts: Counter[str]) -> list[str]:
+def cautions(ensemble: Ensemble, table: Tables, counts: Counter[str]) -> list[str]:
     """What a reader must know, a sentence each."""
-    told = inputs.sentences(counts, ensemble.native_size)
+    told = [*strangeness(ensemble, table), *inputs.sentences(counts, ensemble.native_size)]
     if unknown := unknown_history(*map(Seen.load, ensemble.paths)):
         told.append(unknown)
     rough = {
@@ -143,6 +147,24 @@ def cautions(ensemble: Ensemble, counts: Counter[str]) -> list[str]:
         names = ", ".join(name for name in ensemble.labels if name in rough)
         told.append(f"Not calibrated, as no validation row has it: {names}.")
     return told
+
+
+def strangeness(ensemble: Ensemble, table: Tables) -> list[str]:
+    """Says where far more thresholds are reached than images like the validation rows would.
+
+    Of these, a tenth without a finding reaches its threshold, and at most all with it.
+    """
+    findings = ensemble.findings
+    prevalence = np.nan_to_num(ensemble.prevalence[findings])
+    most = float((prevalence + (1 - SPECIFICITY) * (1 - prevalence)).sum())
+    reached = float(table.positive[:, findings].sum(axis=1).mean())
+    if table.single or len(table) < FEW_IMAGES or reached <= STRANGE * most:
+        return []
+    return [
+        f"An image reaches {reached:.1f} of {int(findings.sum())} thresholds on average, where"
+        f" images like those of validation would reach {most:.1f} at most: these are of other"
+        " patients, or made in another way, and neither probabilities nor decisions hold for them."
+    ]
 
 
 def tell(finder: Finder, table: Tables, told: list[str], answer: str = "") -> None:
@@ -172,12 +194,11 @@ def page_of(
     told: list[str],
 ) -> page.Predictions:
     """What the page is made of."""
-    prevalence = [c.prevalence[order] for c, order in zip(ensemble.calibrations, ensemble.orders)]
     return page.Predictions(
         labels=ensemble.labels,
         thresholds=ensemble.thresholds,
         probabilities=table.probabilities,
-        prevalence=np.mean(prevalence, axis=0),
+        prevalence=ensemble.prevalence,
         single=table.single,
         findings=ensemble.findings,
         album=album,

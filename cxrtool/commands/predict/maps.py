@@ -57,18 +57,21 @@ class Maps:
             first: Position of its first image among all.
 
         Returns:
-            Position among all images -> (label, picture [H, H, 3] uint8) of the first map of each.
+            Position among all images -> (label, picture [H, H, 3] uint8) of the one map of each
+            whose label lies farthest above its threshold.
         """
         shown: dict[int, tuple[int, np.ndarray]] = {}
         if self.cam is None:
             return shown
-        wanted = self._wanted(probabilities)
+        wanted, excess = self._wanted(probabilities), self.ensemble.excess(probabilities)
+        best = np.where(wanted, excess, -np.inf).argmax(axis=1)
         for label in np.flatnonzero(wanted.any(axis=0)):
             rows = np.flatnonzero(wanted[:, label])
             pictures = overlay(pixels[rows], self.ensemble.maps(pixels[rows], int(label)))
             for row, picture in zip(rows, pictures):
                 self._write(first + int(row), int(label), picture, probabilities[row, label])
-                shown.setdefault(first + int(row), (int(label), picture))
+                if label == best[row] or first + int(row) not in shown:
+                    shown[first + int(row)] = int(label), picture
         return shown
 
     def text(self) -> str:
