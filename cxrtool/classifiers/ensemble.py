@@ -95,8 +95,8 @@ class Ensemble:
     def findings(self) -> np.ndarray:
         """[L] bool: labels that say that something is there; all, where none does."""
         names = [name.lower().replace("_", " ") for name in map(canonical, self.labels)]
-        said = np.array([name not in _NOTHING for name in names])
-        return said if said.any() else ~said
+        mask = np.array([name not in _NOTHING for name in names])
+        return mask if mask.any() else ~mask
 
     def excess(self, probabilities: np.ndarray) -> np.ndarray:
         """How far findings lie above their thresholds, in log odds.

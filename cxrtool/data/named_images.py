@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -116,6 +116,7 @@ class Finder:
         groups: What was found.
         left: Reason -> files of folders, or rows, that are left out.
         refused: What cannot be used.
+        remarks: How tables were read, where that is not as they are written; no ids or paths.
         dicoms: DICOM images so far.
     """
 
@@ -129,6 +130,7 @@ class Finder:
     groups: list[Group] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
     refused: list[Refused] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     dicoms: int = 0
 
     def find(self, paths: Sequence[Path], listing: Path | None = None) -> list[Group]:
@@ -172,15 +174,15 @@ class Finder:
 
     # --- files ------------------------------------------------------------------------------------
 
-    def _file(self, path: Path, name: str, known: NamedImage | None = None) -> NamedImage | None:
+    def _file(self, path: Path, name: str, row: NamedImage | None = None) -> NamedImage | None:
         """One file, told by its ending or its beginning; None where it is refused.
 
         Args:
             path: Where it lies.
             name: As tables call it, if it is no DICOM.
-            known: What a table says of it.
+            row: What a table says of it.
         """
-        image = known or NamedImage(name, None)
+        image = row or NamedImage(name, None)
         image = image._replace(file=name, source=Source(path, False))
         lower = path.name.lower()
         try:
@@ -196,30 +198,41 @@ class Finder:
         self.dicoms += 1
         image = image._replace(name=f"dicom-{self.dicoms}", source=Source(path, True))
         try:
-            return self._with_header(image, path)
+            header = header_of(path)
+            if reason := self._not_asked_for(header):
+                self.left[reason] += 1
+                self.dicoms -= 1
+                return None
+            return self._with_header(image, header)
         except InputError as error:
             self._refuse(image, InputError(error.reason, file=path, hint=error.hint))
             return None
 
-    def _with_header(self, image: NamedImage, path: Path) -> NamedImage:
+    def _not_asked_for(self, header: Any) -> str:
+        """Why a DICOM file is none of the images; "" if it is one."""
+        if "Rows" not in header:
+            return "DICOM without pixels (a report, a presentation state)"
+        modality = modality_of(header)
+        if self.modality and "any" not in self.modality and modality not in self.modality:
+            return f"modality {modality}"
+        return ""
+
+    def _with_header(self, image: NamedImage, header: Any) -> NamedImage:
         """A DICOM image with what its header tells.
 
         Raises:
-            InputError: It is no radiograph that can be shown, or of another modality.
+            InputError: It is no radiograph that can be shown.
         """
-        header = header_of(path)
-        if "Rows" not in header:
-            raise InputError("DICOM without pixels (a report, a presentation state)")
         modality = modality_of(header)
-        if "any" not in self.modality and modality not in (self.modality or MODALITIES):
-            taken = " or ".join(self.modality or MODALITIES)
-            raise InputError(f"modality {modality} is not {taken}", hint="--modality any takes all")
+        if not self.modality and modality not in MODALITIES:
+            hint = "--modality any takes all, --modality CR,DX leaves others out"
+            raise InputError(f"modality {modality} is not CR or DX", hint=hint)
         check_image(header)
-        told = facts(header)
+        details = facts(header)
         return image._replace(
-            view=image.view or told["view"],
-            patient=image.patient or told["PatientID"],
-            study=image.study or told["StudyInstanceUID"],
+            view=image.view or details["view"],
+            patient=image.patient or details["PatientID"],
+            study=image.study or details["StudyInstanceUID"],
             burned_in=burned_in(header),
         )
 
@@ -259,7 +272,7 @@ class Finder:
             if not path.is_file():
                 what = "a folder, where a file is expected" if path.is_dir() else "no such file"
                 error = InputError(f"{what}: {text}", file="stdin", row=number)
-                self._refuse(NamedImage(text, None, file=text), error, told=True)
+                self._refuse(NamedImage(text, None, file=text), error, placed=True)
             elif (image := self._file(path, text)) is not None:
                 yield image
 
@@ -275,6 +288,8 @@ class Finder:
                 headers=False,
             ),
         )
+        self.remarks += source.remarks
+        self.remarks += [text for text in source.cautions if text != table_source.UNLABELED]
         for ref, error in source.rejected:
             dicom = ref.lower().endswith(tree.DICOM_SUFFIXES)
             name = f"dicom in row {error.row}" if dicom else ref
@@ -297,17 +312,19 @@ class Finder:
                 what = "no such image" if ref else "the cell is blank"
                 self._refuse(image, InputError(what, file=file if ref else path))
                 continue
-            known = self._file(file, name, image)
-            if known is not None:
+            if (on_disk := self._file(file, name, image)) is not None:
                 number = depth.strip().removesuffix(".0")
-                told = int(number) if number.isdecimal() and 1 <= int(number) <= 16 else 0
-                assert known.source is not None
-                yield known._replace(source=known.source._replace(bits=told))
+                table_bits = int(number) if number.isdecimal() and 1 <= int(number) <= 16 else 0
+                assert on_disk.source is not None
+                yield on_disk._replace(source=on_disk.source._replace(bits=table_bits))
 
     # --- dataset directories ----------------------------------------------------------------------
 
     def _dataset(self, path: Path, several: bool) -> Group:
         data = load_dataset(path)
+        if data.info.size is None:
+            hint = "prepare it again without --labels-only"
+            raise InputError("the data set holds labels and no pixels", file=path, hint=hint)
         rows = select_rows(data, SelectionOptions(view=self.view, split=self.split))
         if left := len(data) - len(rows):
             of_split = len(select_rows(data, SelectionOptions(view="all", split=self.split)))
@@ -336,21 +353,21 @@ class Finder:
         views = vocabulary.views(pd.Series([image.view for image in images], dtype=str))
         if self.view == "all" or not (views != "").any():
             return images
-        wanted = are_views(views, self.view) | (views == "").to_numpy()
-        self.left[OTHER_VIEW] += int((~wanted).sum())
+        mask = are_views(views, self.view) | (views == "").to_numpy()
+        self.left[OTHER_VIEW] += int((~mask).sum())
         self.left = +self.left
-        return list(itertools.compress(images, np.asarray(wanted)))
+        return list(itertools.compress(images, np.asarray(mask)))
 
-    def _refuse(self, image: NamedImage, error: InputError, *, told: bool = False) -> None:
+    def _refuse(self, image: NamedImage, error: InputError, *, placed: bool = False) -> None:
         """Put what cannot be used on the list, or raise.
 
         Args:
             image: The image.
             error: What is wrong.
-            told: The error says where already.
+            placed: The error says where already.
         """
-        reason = error.reason.partition(":")[0] if told else error.reason
-        error = error if told else image.error(error)
+        reason = error.reason.partition(":")[0] if placed else error.reason
+        error = error if placed else image.error(error)
         if not self.skip_bad:
             hint = error.hint or "leave bad images out with --skip-bad"
             raise InputError(

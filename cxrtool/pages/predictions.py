@@ -192,14 +192,14 @@ def _row(e: Predictions, place: int) -> str:
     return f"Row {place + 2:,}" + (f" ({e.names[place]})" if e.names is not None else "")
 
 
-def _said(e: Predictions, tile: Tile) -> str:
+def _labels_of(e: Predictions, tile: Tile) -> str:
     """Labels that lie farthest above their thresholds, then the most probable ones."""
     values, above = e.probabilities[tile.place], e.positive[tile.place]
     excess = np.where(above, tile.excess, 0.0)
     order = sorted(range(len(values)), key=lambda k: (not above[k], -excess[k], -values[k]))
     few, more = order[:NAMED], int(above.sum()) - NAMED
-    said = ", ".join(f"{e.labels[k]} {percent(values[k])}{AFTER * bool(above[k])}" for k in few)
-    return said + (f", {more} more {MARK}" if more > 0 else "")
+    text = ", ".join(f"{e.labels[k]} {percent(values[k])}{AFTER * bool(above[k])}" for k in few)
+    return text + (f", {more} more {MARK}" if more > 0 else "")
 
 
 def _images(e: Predictions) -> Section:
@@ -227,7 +227,7 @@ def _images(e: Predictions) -> Section:
 def _picture(e: Predictions, tile: Tile) -> Picture:
     size = (TILE_PX, TILE_PX)
     plain = Image.fromarray(tile.pixels).resize(size, Image.Resampling.BICUBIC)
-    caption = f"{_row(e, tile.place)}. {_said(e, tile)}"
+    caption = f"{_row(e, tile.place)}. {_labels_of(e, tile)}"
     alt = f"Radiograph of row {tile.place + 2}"
     if tile.cam is None:
         return Picture(plain, alt, caption, lossy=True)

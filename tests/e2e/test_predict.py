@@ -28,6 +28,7 @@ SIZE, N = 24, 60
 SECRETS = ("Doe^Jane", "PID-4711", "1.2.3.4", "ACC1", "19300102", "St. X", "jane-doe")
 
 
+NO_PIXELS = "DICOM without pixels (a report, a presentation state)"
 QUICK = "--arch small_cnn --batch 8 --threads 1 -q"
 
 
@@ -138,6 +139,16 @@ def test_images_get_what_train_cls_stored(study: Path, kind: str, tmp_path: Path
         assert (decisions[label] == yes.astype(int)).all()
         above = [label in cell.split("|") for cell in found["positive"]]
         assert above == yes.tolist()
+
+
+def test_decisions_are_a_table_of_labels(study: Path, tmp_path: Path) -> None:
+    predict(study, study / "c1", study / "films", out=tmp_path / "out")
+    table = tmp_path / "out" / "decisions.csv"
+    words: list[str | Path | int] = ["prepare", table, "--images", study / "films", "--size", SIZE]
+    assert cxr(*words, "--workers", 1, "-q", "-o", tmp_path / "pseudo") == 0
+    data, decisions = load_dataset(tmp_path / "pseudo"), read(table)
+    assert data.labels == ("A", "B")
+    assert (data.column("A") == decisions.loc[data.column("origin"), "A"].astype(str)).all()
 
 
 def test_a_data_set_gets_the_very_same(study: Path, tmp_path: Path) -> None:
@@ -276,6 +287,7 @@ def test_no_identity_of_a_dicom(study: Path, tmp_path: Path) -> None:
     dicom(pacs, "jane-doe/IM2", PhotometricInterpretation="MONOCHROME1")  # told by its content
     dicom(pacs, "jane-doe/burned.dcm", BurnedInAnnotation="YES")
     dicom(pacs, "jane-doe/ct.dcm", Modality="CT")
+    dicom(pacs, "jane-doe/a-report.dcm", Rows=None, Modality="SR")
     out = tmp_path / "out"
     found = predict(study, study / "c1", pacs, "--skip-bad", out=out)
     assert list(found.index) == ["dicom-1", "dicom-2", "dicom-3"]
@@ -288,6 +300,11 @@ def test_no_identity_of_a_dicom(study: Path, tmp_path: Path) -> None:
         content = path.read_bytes()
         for secret in SECRETS:
             assert secret.encode() not in content, f"{secret} in {path.name}"
+    words = (pacs, "--modality", "CR,DX")
+    left = predict(study, study / "c1", *words, out=tmp_path / "left")
+    assert np.allclose(left[["A", "B"]], found[["A", "B"]])
+    summary = json.loads((tmp_path / "left" / "result.json").read_text())["summary"]
+    assert summary["left_out"] == {"modality CT": 1, NO_PIXELS: 1}
     assert "1 image says" in (out / "report.html").read_text()
     named = predict(study, study / "c1", pacs, "--skip-bad", "--include-ids", out=tmp_path / "ids")
     assert list(named.index) == [f"jane-doe/{n}" for n in ("IM0001.dcm", "IM2", "burned.dcm")]
@@ -412,6 +429,7 @@ REFUSALS: dict[str, tuple[str, int, str]] = {
     "another data set": ("{c1} {pad}", 3, "was trained on images with fit crop, these have pad"),
     "a table of nothing": ("{c1} {table}", 3, "no column of image files"),
     "a row of nothing": ("{c1} {rows}", 3, "{rows}, row 3, column 'image': no such image"),
+    "labels alone": ("{c1} {labels}", 3, "the data set holds labels and no pixels"),
     "no image": ("{c1} {text}", 3, "{text}: not an image that can be read"),
     "maps on stdout": ("{c1} {films} --cam top -o -", 2, "--cam writes pictures"),
     "maps of nothing": ("{c1} {films} --cam Z", 3, "unknown label 'Z'"),
@@ -447,6 +465,9 @@ def places(study: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
         assert cxr(*words) == 0
     words = ["prepare", study / "labels.csv", "--images", study / "films", "--size", SIZE]
     assert cxr(*words, "--fit", "pad", "--workers", 1, "-q", "-o", places["pad"]) == 0
+    words = ["prepare", study / "labels.csv", "--labels-only", "-q", "-o", folder / "only"]
+    assert cxr(*words) == 0
+    places["labels"] = folder / "only"
     places["table"] = folder / "table.csv"
     places["table"].write_text("a,b\n1,2\n")
     places["rows"] = folder / "rows.csv"

@@ -38,7 +38,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     cams = Maps(run, ensemble, config.cam, table.names)
     finder, groups = inputs.find(config, ensemble, run)
     total = sum(len(group.images) for group in groups)
-    announce(ensemble, total)
+    announce(ensemble, finder, total)
     reader = Reader(config, ensemble, finder, lambda: run.stopping)
     album = page.Album()
     with inputs.noting(run, groups), run.progress("predicting", total, stops=True) as bar:
@@ -47,8 +47,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             first = table.add(block.images, probabilities)
             maps = cams.draw(block.pixels, probabilities, first)
             excess = ensemble.excess(probabilities)
-            shown = [config.include_ids or not image.burned_in for image in block.images]
-            album.add(first, block.pixels, excess, shown, maps)
+            may_show = [config.include_ids or not image.burned_in for image in block.images]
+            album.add(first, block.pixels, excess, may_show, maps)
             bar.advance(len(block.images))
         run.check_stop()
     if not len(table):
@@ -60,10 +60,10 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         run.write_text("rejected.csv", text)
     if config.cam is not None:
         run.write_text("cams.csv", cams.text())
-    told = cautions(ensemble, table, reader.counts)
-    content = page_of(config, ensemble, finder, table, album, told)
+    sentences = cautions(ensemble, table, reader.counts)
+    content = page_of(config, ensemble, finder, table, album, sentences)
     render.write(run, page.build(content), "predict")
-    tell(finder, table, told, page.answer(content))
+    tell(finder, table, sentences, page.answer(content))
     run.count("images", len(table))
     run.count("rejected", len(finder.refused))
     return summary(ensemble, finder, table, reader.counts)
@@ -86,10 +86,9 @@ def stream(config: Config, out: IO[str]) -> None:
     try:
         finder = inputs.finder_of(config, ensemble)
         groups = finder.find(config.inputs, None if ref is None else ref.path)
-        table, reader = (
-            Tables(ensemble, include_ids=config.include_ids),
-            Reader(config, ensemble, finder),
-        )
+        announce(ensemble, finder, sum(len(group.images) for group in groups))
+        table = Tables(ensemble, include_ids=config.include_ids)
+        reader = Reader(config, ensemble, finder)
         out.write(table.head())
         for block in reader.blocks(groups):
             out.write(table.lines(table.add(block.images, ensemble.probabilities(block.pixels))))
@@ -122,8 +121,10 @@ def plan(config: Config) -> dict[str, Any]:
 # --- what is said ---------------------------------------------------------------------------------
 
 
-def announce(ensemble: Ensemble, images: int) -> None:
+def announce(ensemble: Ensemble, finder: Finder, images: int) -> None:
     """What is read by what."""
+    for remark in finder.remarks:
+        console.say(remark)
     n = len(ensemble.networks)
     who = "1 classifier" if n == 1 else f"the mean of {n} classifiers"
     labels = f"{len(ensemble.labels)} label{'s' * (len(ensemble.labels) != 1)}"
@@ -135,9 +136,9 @@ def announce(ensemble: Ensemble, images: int) -> None:
 
 def cautions(ensemble: Ensemble, table: Tables, counts: Counter[str]) -> list[str]:
     """What a reader must know, a sentence each."""
-    told = [*strangeness(ensemble, table), *inputs.sentences(counts, ensemble.native_size)]
+    sentences = [*strangeness(ensemble, table), *inputs.sentences(counts, ensemble.native_size)]
     if unknown := unknown_history(*map(Seen.load, ensemble.paths)):
-        told.append(unknown)
+        sentences.append(unknown)
     rough = {
         name
         for network in ensemble.networks
@@ -145,8 +146,8 @@ def cautions(ensemble: Ensemble, table: Tables, counts: Counter[str]) -> list[st
     }
     if rough:
         names = ", ".join(name for name in ensemble.labels if name in rough)
-        told.append(f"Not calibrated, as no validation row has it: {names}.")
-    return told
+        sentences.append(f"Not calibrated, as no validation row has it: {names}.")
+    return sentences
 
 
 def strangeness(ensemble: Ensemble, table: Tables) -> list[str]:
@@ -167,11 +168,11 @@ def strangeness(ensemble: Ensemble, table: Tables) -> list[str]:
     ]
 
 
-def tell(finder: Finder, table: Tables, told: list[str], answer: str = "") -> None:
+def tell(finder: Finder, table: Tables, sentences: list[str], answer: str = "") -> None:
     """What came out, on stderr."""
     for reason, n in finder.left.most_common():
         console.say(f"left out: {n:,} {reason}")
-    for sentence in told:
+    for sentence in sentences:
         console.warn(sentence)
     if finder.refused:
         n = len(finder.refused)
@@ -191,7 +192,7 @@ def page_of(
     finder: Finder,
     table: Tables,
     album: page.Album,
-    told: list[str],
+    sentences: list[str],
 ) -> page.Predictions:
     """What the page is made of."""
     return page.Predictions(
@@ -203,7 +204,7 @@ def page_of(
         findings=ensemble.findings,
         album=album,
         classifiers=[classifier_line(network.description) for network in ensemble.networks],
-        cautions=told,
+        cautions=sentences,
         left=finder.left,
         rejected=len(finder.refused),
         names=table.names if config.include_ids else None,

@@ -45,8 +45,8 @@ class Block:
 class ReportingFinder(Finder):
     """A finder that names what it refuses on stderr, and not in the log that lies in the output."""
 
-    def _refuse(self, image: NamedImage, error: InputError, *, told: bool = False) -> None:
-        super()._refuse(image, error, told=told)
+    def _refuse(self, image: NamedImage, error: InputError, *, placed: bool = False) -> None:
+        super()._refuse(image, error, placed=placed)
         with console.logging_to(None):
             console.warn(f"left out: {self.refused[-1].error}")
 
@@ -152,9 +152,12 @@ class Reader:
             yield image, every[image.row]
 
     def _files(self, group: Group) -> Iterator[tuple[NamedImage, np.ndarray]]:
-        given, stored = self.config.bits, self.ensemble.bits
+        own_bits, run_bits = self.config.bits, self.ensemble.bits
         form = Form(
-            self.ensemble.native_size, self.ensemble.fit, given or stored, dicom_bits=given or 0
+            self.ensemble.native_size,
+            self.ensemble.fit,
+            own_bits or run_bits,
+            dicom_bits=own_bits or 0,
         )
         sources = [image.source for image in group.images if image.source is not None]
         results = decoded.decode_all(
@@ -167,8 +170,8 @@ class Reader:
             self.counts[ENLARGED] += result.enlarged
             self.counts[ONE_GRAY] += result.prepared == ""
             self.counts[SEEN] += result.key in self._seen
-            guessed = bool(result.bits) and not (form.bits or (image.source and image.source.bits))
-            self.counts[OWN_BITS] += guessed
+            doubtful = bool(result.bits) and not (form.bits or (image.source and image.source.bits))
+            self.counts[OWN_BITS] += doubtful
             yield image, result.pixels
 
 
@@ -187,7 +190,7 @@ def rejected_text(finder: Finder, *, include_ids: bool) -> str:
 
 def sentences(counts: Counter[str], size: int) -> list[str]:
     """What a person should know of the images, a sentence each."""
-    told = {
+    phrases = {
         SEEN: (
             "is among those that the classifiers were trained on or calibrated with: what is said"
             " of it is no measure of how good they are",
@@ -211,6 +214,6 @@ def sentences(counts: Counter[str], size: int) -> list[str]:
     }
     return [
         f"{counts[what]:,} image{'s' * (counts[what] > 1)} {words[counts[what] > 1]}."
-        for what, words in told.items()
+        for what, words in phrases.items()
         if counts[what]
     ]

@@ -60,19 +60,19 @@ class Maps:
             Position among all images -> (label, picture [H, H, 3] uint8) of the one map of each
             whose label lies farthest above its threshold.
         """
-        shown: dict[int, tuple[int, np.ndarray]] = {}
+        by_place: dict[int, tuple[int, np.ndarray]] = {}
         if self.cam is None:
-            return shown
-        wanted, excess = self._wanted(probabilities), self.ensemble.excess(probabilities)
-        best = np.where(wanted, excess, -np.inf).argmax(axis=1)
-        for label in np.flatnonzero(wanted.any(axis=0)):
-            rows = np.flatnonzero(wanted[:, label])
+            return by_place
+        mask, excess = self._wanted(probabilities), self.ensemble.excess(probabilities)
+        best = np.where(mask, excess, -np.inf).argmax(axis=1)
+        for label in np.flatnonzero(mask.any(axis=0)):
+            rows = np.flatnonzero(mask[:, label])
             pictures = overlay(pixels[rows], self.ensemble.maps(pixels[rows], int(label)))
             for row, picture in zip(rows, pictures):
                 self._write(first + int(row), int(label), picture, probabilities[row, label])
-                if label == best[row] or first + int(row) not in shown:
-                    shown[first + int(row)] = int(label), picture
-        return shown
+                if label == best[row] or first + int(row) not in by_place:
+                    by_place[first + int(row)] = int(label), picture
+        return by_place
 
     def text(self) -> str:
         """``cams.csv``, by image."""
@@ -83,12 +83,12 @@ class Maps:
         """Which maps are asked for: [n, L] bool."""
         if self.cam == POSITIVE:
             return np.asarray(probabilities >= self.ensemble.thresholds)
-        wanted = np.zeros(probabilities.shape, bool)
+        mask = np.zeros(probabilities.shape, bool)
         if self.cam == TOP:
             best = self.ensemble.excess(probabilities).argmax(axis=1)
-            wanted[np.arange(len(wanted)), best] = True
-        wanted[:, self._named] = True
-        return wanted
+            mask[np.arange(len(mask)), best] = True
+        mask[:, self._named] = True
+        return mask
 
     def _write(self, place: int, label: int, picture: np.ndarray, probability: float) -> None:
         name = self.ensemble.labels[label]
