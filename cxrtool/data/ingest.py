@@ -14,7 +14,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,6 +68,7 @@ class Job:
         size: Side in pixels.
         fit: ``crop``, ``pad`` or ``stretch``.
         bits: Bits of 16-bit files that no table tells; 0 = as many as the largest value has.
+        text: PNG text chunks of every image (keyword -> text).
     """
 
     opener: Opener
@@ -75,6 +76,7 @@ class Job:
     size: int
     fit: str
     bits: int = 0
+    text: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -250,7 +252,7 @@ def _convert(job: Job, items: Iterable[tuple[int, str, int]]) -> list[Done | Bad
         except InputError as error:
             results.append((row, error))
             continue
-        data = images.encode_png(converted.pixels)
+        data = images.encode_png(converted.pixels, dict(job.text))
         # Until the journal vouches for its hash, no file of an unfinished data set is believed.
         files.write_once(Path(job.out, image_name(row)), data)
         results.append(Done(row, len(data), files.sha256_bytes(data), *converted[1:]))

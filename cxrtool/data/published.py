@@ -62,6 +62,26 @@ def of_its_source(unknown: str, info: DatasetInfo) -> str:
     return ""
 
 
+def header_of(seen: Path) -> dict[str, str]:
+    """What weights say of the ``seen.json`` beside them, wherever they are copied to."""
+    return {HEADER_KEY: hashlib.sha256(seen.read_bytes()).hexdigest()}
+
+
+def without_header(path: Path) -> bytes:
+    """A safetensors file without what it says of itself: its tensors alone.
+
+    The digest of keys is a key itself: who has a list of patients could try it against them.
+    """
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    header: dict[str, Any] = json.loads(content[8 : 8 + length])
+    if header.pop("__metadata__", None) is None:
+        return content
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors are aligned
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+
+
 def digest_in_header(path: Path) -> str:
     """What the header of a safetensors file says of the keys beside it, else ""."""
     try:

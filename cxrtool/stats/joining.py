@@ -226,11 +226,13 @@ def origin_of(descriptions: Sequence[Mapping[str, Any]], set_names: Mapping[str,
     name = ""
     if any(digest in set_names for digest in digests[0]):
         name = made_from(descriptions[0], set_names)["synth"]
+    helpers = sorted({str(name) for source in sources for name in source.get("helpers") or []})
     return Origin(
         tuple(sets) if any(sets) else (),
         tuple(makers),
         tuple(starts) if any(starts) else (),
         name,
+        tuple(helpers),
     )
 
 

@@ -37,12 +37,15 @@ class Origin:
         generators: Fingerprints of all that made these sets; () where none is named.
         starts: Earlier run that its weights come from, in every fold, () without any.
         name: What its synthetic set is called (`--set-name`), "" where it has no name.
+        helpers: Networks beside the generators that its sets were made with, such as "teacher
+            0123abcd" of a filter or "clip 0123abcd" of edits.
     """
 
     sets: tuple[str, ...] = ()
     generators: tuple[str, ...] = ()
     starts: tuple[str, ...] = ()
     name: str = ""
+    helpers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ def _images(origins: Sequence[Origin]) -> Part:
         return Part("what made these images", images, f"{own_set}, of generators without a name")
     if sum(map(len, makers)) == len(names):
         why = "each seed has a generator and a synthetic set of its own"
+        if shared := sorted(set.intersection(*(set(origin.helpers) for origin in origins))):
+            why += f", and all share {' and '.join(shared)}"
         return Part("the method", f"{len(names)} generators", why)
     if all(own == names for own in makers):
         which = "this generator" if len(names) == 1 else "these generators"

@@ -7,8 +7,9 @@ preprocessing, so that a model is never used with another meaning than it was tr
 Both files are deterministic: the same weights give the same bytes.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError
-from cxrtool.core.files import sha256_file
+from cxrtool.core.files import sha256_bytes, sha256_file
 from cxrtool.core.runs import Run
+from cxrtool.data.published import without_header
 
 FORMAT = 1
 Kind = Literal["generator", "classifier", "clip"]
@@ -55,9 +57,13 @@ def save_model(
     }
     with run.atomic("model.safetensors") as path:
         write_tensors(tensors, path, header)
+    path = run.path("model.safetensors")
+    # A generator is handed on without its header (`cxr share`) and is the same network then.
+    # Classifiers have always been told by the whole file.
+    whole = meta["kind"] == "classifier"
     weights = {
-        "file": "model.safetensors",
-        "sha256": sha256_file(run.path("model.safetensors")),
+        "file": path.name,
+        "sha256": sha256_file(path) if whole else sha256_bytes(without_header(path)),
         "tensors": len(tensors),
         "parameters": sum(value.numel() for value in tensors.values()),
     }
@@ -115,13 +121,20 @@ def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[st
         raise InputError(f"this is a {actual}, a {kind} is needed", file=path)
     if not weights.is_file():
         raise InputError("the weights are missing", file=weights)
-    if sha256_file(weights) != digest:
+    if digest not in _digests(weights):
         what = "the weights are damaged: their hash differs from model.json"
         raise InputError(what, file=weights, hint="train again, or copy the folder again")
     try:
         return meta, load_file(weights, device="cpu")
     except (SafetensorError, OSError) as error:
         raise InputError(f"cannot read the weights ({error})", file=weights) from error
+
+
+def _digests(weights: Path) -> Iterator[str]:
+    """By which a file may be called: as a whole, and without its header."""
+    yield sha256_file(weights)
+    with contextlib.suppress(ValueError, AttributeError):  # damaged: no header to be read
+        yield sha256_bytes(without_header(weights))
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, file: Path | str) -> None:

@@ -19,10 +19,12 @@ from cxrtool.commands.share.command import FILES
 from cxrtool.commands.status.command import inspect
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, GateError, InputError
+from cxrtool.core.files import sha256_file
 from cxrtool.core.fingerprints import require_complete
 from cxrtool.core.runs.execution import Outcome, execute
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
+from cxrtool.data.published import digest_in_header, without_header
 from tests.unit.generators.conftest import ellipse_set
 
 HOST, USER, HOUSE = "ward-seven-workstation", "dr.exampleton", "the-house-of-secrets"
@@ -64,6 +66,7 @@ def test_no_file_of_the_copy_tells_where_it_comes_from(house: Path) -> None:
     for column in ("patient_id", "patient_key", "pixel_key", "image", "prepared_key"):
         traces |= set(data.column(column)) - {""}
     traces -= {f"p{k}" for k in range(160)}  # two letters stand in any weights
+    traces.add(sha256_file(house / "gan" / "seen.json"))
     traces |= {f'"p{k}"' for k in range(160)} | {f"p{k}," for k in range(160)}
     files = [path for path in (house / "copy").rglob("*") if path.is_file()]
     assert {path.name for path in files} == {*FILES, "run.json", "result.json", ".lock"}
@@ -81,8 +84,12 @@ def test_no_file_of_the_copy_tells_where_it_comes_from(house: Path) -> None:
 
 
 def test_the_network_is_the_same_and_the_card_says_its_terms(house: Path, copy: Path) -> None:
-    for name in set(FILES) - {"model_card.md"}:
+    for name in set(FILES) - {"model_card.md", "model.safetensors"}:
         assert (copy / name).read_bytes() == (house / "gan" / name).read_bytes()
+    ours, theirs = (folder / "model.safetensors" for folder in (house / "gan", copy))
+    assert digest_in_header(ours) == sha256_file(house / "gan" / "seen.json")
+    assert digest_in_header(theirs) == ""  # a key itself
+    assert without_header(ours) == theirs.read_bytes()
     card = (copy / "model_card.md").read_text()
     assert "## Licence\n\nCC BY 4.0, \\1 Hospital\n" in card
     assert "None is given here" not in card

@@ -24,7 +24,9 @@ from cxrtool.commands.finetune_clip.pairs import explain, pairs_of, recipe_of, s
 from cxrtool.core import console, runs
 from cxrtool.core.errors import InputError
 from cxrtool.data import cache, manifest
+from cxrtool.data.keys import SEEN
 from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.published import header_of
 from cxrtool.training import device as devices
 from cxrtool.training.loop import train
 from cxrtool.training.models import save_model
@@ -70,8 +72,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     show(final)
     run.write_json(architecture.CONFIG_FILE, chosen.to_json())
     meta = description(config, dataset, chosen, templates, train.origin)
-    save_model(run, model.network, meta)
     seen_of(dataset, train_rows, val_rows, config).save(run)
+    save_model(run, model.network, meta, header_of(run.path(SEEN)))
     return {
         "model": chosen.name,
         "size": chosen.size,

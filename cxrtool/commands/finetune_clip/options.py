@@ -18,8 +18,8 @@ LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
 # 2: claims and their denials. 3: unread labels open, norms frozen. 4: claims balanced. 5: weights
 # bring their activation, mean and deviation; bicubic resampling stays in range; texts are read as
 # by extract-reports 4; units join studies and copies; keys of prepared pixels. 6: texts are read as
-# by extract-reports 6
-FORMAT = 9
+# by extract-reports 6. 10: the weights name seen.json in their header
+FORMAT = 10
 SEVERAL = True  # torchrun
 TRAINED = {"text": AnyBut((ORIGINAL,))}
 """Where an option of the training applies: with ``--text original`` nothing is trained."""

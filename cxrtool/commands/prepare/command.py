@@ -249,7 +249,8 @@ def _convert(config: Config, run: Run, source: SourceTable, checker: Checker) ->
         opener = dataclasses.replace(opener, bits=config.bits)
     elif config.bits is None:
         told = ingest.told_bits(source.table.get("bits_stored", []))
-    job = ingest.Job(opener, str(run.dir), config.size, config.fit, config.bits or 0)
+    text = {} if config.synthetic is None else foreign.png_chunks(config.synthetic)
+    job = ingest.Job(opener, str(run.dir), config.size, config.fit, config.bits or 0, text)
     with _note_images(config, run, source, checker):
         images = ingest.ingest(
             run,

@@ -131,6 +131,14 @@ def in_train(images: int) -> Split:
     return Split(np.full(images, "train", dtype=object), "synthetic", (note,))
 
 
+def png_chunks(name: str) -> dict[str, str]:
+    """PNG text chunks, as those of ``cxr synthesize``: a file alone says that it is not real."""
+    return {
+        "synthetic": "true",
+        "Comment": f"synthetic: true; shows no person; generator={name}",
+    }
+
+
 def write_history(run: Run, name: str, plan: Path | None) -> None:
     """``seen.json``, by which the generator's training is not known; the plan, if there is one."""
     Seen(unknown=frozenset({f"generator {name}"})).save(run)

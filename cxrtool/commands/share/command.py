@@ -13,12 +13,14 @@ from cxrtool.core import console
 from cxrtool.core.errors import InputError
 from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
+from cxrtool.data import published
 from cxrtool.data.label_vectors import LABEL_TABLE
 from cxrtool.pages.model_card import LICENCE, MODEL_CARD, PRIVACY, UNMEASURED, with_section
 from cxrtool.synthesis.generators import GeneratorCard
 
+WEIGHTS = "model.safetensors"
 #: In this order: where model.json is, all others are whole.
-FILES = ("model.safetensors", LABEL_TABLE, MODEL_CARD, "samples.png", "resolved.json", "model.json")
+FILES = (WEIGHTS, LABEL_TABLE, MODEL_CARD, "samples.png", "resolved.json", "model.json")
 PER_IMAGE = ("opengan",)  # architectures whose weights hold something of every training image
 
 
@@ -29,6 +31,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     privacy = [findings(path, source) for path in run.paths("privacy", "evaluate-privacy")]
     for name in FILES:
         content = (source / name).read_bytes()
+        if name == WEIGHTS:  # their header names the keys
+            content = published.without_header(source / name)
         if name == MODEL_CARD:
             content = completed(content.decode("utf-8"), config.licence, privacy).encode("utf-8")
         run.write_bytes(name, content)

@@ -16,7 +16,6 @@ from cxrtool.classifiers.inputs import input_size, learnable, refuse_thin_fracti
 from cxrtool.commands.train_cls import inputs, training
 from cxrtool.commands.train_cls.options import POOLED, Config
 from cxrtool.core import console, fingerprints, runs
-from cxrtool.core.files import sha256_file
 from cxrtool.data import published
 from cxrtool.data.keys import SEEN
 from cxrtool.data.labels import LabelPolicy
@@ -85,7 +84,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "start_digest": next((ref.fingerprint[:8] for ref in run.inputs("init")), None),
         "sources": [inputs.source_record(synth) for synth in synths],
     }
-    header = {published.HEADER_KEY: sha256_file(run.path(SEEN))}
+    header = published.header_of(run.path(SEEN))
     models.save_model(run, fit.network, {**description, **more}, header)
     chosen = fit.chosen
     console.say(f"best mean validation AUROC {chosen.score:.4f} at step {chosen.step:,}")

@@ -5,6 +5,7 @@ labels that cannot be learned, by name, and what reports say of the sources.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.pretrained import Start
 from cxrtool.commands.train_cls.options import POOLED, Config
 from cxrtool.core import console
-from cxrtool.core.errors import UsageError
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import near_rows
 from cxrtool.data.columns import SPLIT
-from cxrtool.data.keys import Seen, published_history, unknown_history
+from cxrtool.data.keys import DEEPEST, Seen, published_history, unknown_history
 from cxrtool.data.labels import LabelPolicy, require_labels
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.options import SelectionOptions
@@ -150,10 +152,39 @@ def joined(parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([p.values for p in parts]), np.concatenate([p.mask for p in parts])
 
 
+def helpers_of(folder: Path, deepest: int = DEEPEST) -> set[str]:
+    """Networks beside the generator that a set was made with, such as "teacher 0123abcd".
+
+    They chose images (the teacher of a filter) or changed them (the CLIP of an edit).
+    """
+    helpers = set[str]()
+    for entry in _inputs_of(folder):
+        role, path = str(entry["role"]), Path(entry["path"])
+        if role in ("teacher", "clip"):
+            helpers.add(f"{role} {str(entry['fingerprint']).rpartition(':')[2][:8]}")
+        elif role in ("edit", "shard") and deepest:
+            helpers |= helpers_of(path, deepest - 1)
+    return helpers
+
+
+def _inputs_of(folder: Path) -> list[dict[str, Any]]:
+    """The inputs in the record of a run; none where it has no record or lies elsewhere now."""
+    try:
+        return list(read_json(folder / "run.json")["inputs"])
+    except (InputError, OSError):
+        return []
+
+
 def source_record(synth: Dataset) -> dict[str, Any]:
     """What reports say of where synthetic images come from: no path, no id."""
     generators = sorted(set(synth.column("generator")) - {""})
-    return {"images": len(synth), "generators": generators, "digest": synth.info.digest[:12]}
+    helpers = sorted(helpers_of(synth.path))
+    return {
+        "images": len(synth),
+        "generators": generators,
+        "digest": synth.info.digest[:12],
+        **({"helpers": helpers} if helpers else {}),
+    }
 
 
 def announce(

@@ -24,6 +24,7 @@ from cxrtool.data.keys import SEEN, Seen, unknown_history
 from cxrtool.data.label_vectors import LabelVectors, common_rows
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.options import SelectionOptions
+from cxrtool.data.published import header_of
 from cxrtool.data.select import patient_groups
 from cxrtool.fidelity.distances import frechet_distance, kernel_distance
 from cxrtool.fidelity.features import RandomFeatures
@@ -406,7 +407,6 @@ def save(
     )
     run.write_text(MODEL_CARD, markdown(build_card(facts)))
     vectors.write(run)
-    models.save_model(run, trainer.export(task.values[common], task.mask[common]), meta)
     marks = [path for role in MARKING for path in run.paths(role)]
     if (task.dataset.path / SEEN).is_file():  # synthetic rows carry what their generator saw
         marks.append(task.dataset.path)
@@ -414,6 +414,8 @@ def save(
     if caution := unknown_history(seen):
         console.warn(caution)
     seen.save(run)
+    state = trainer.export(task.values[common], task.mask[common])
+    models.save_model(run, state, meta, header_of(run.path(SEEN)))
     if vectors.rare or vectors.unknown:
         console.say(
             f"label_table.csv leaves out {vectors.rare:,} images whose label vector fewer than"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -70,6 +71,27 @@ def test_what_a_verdict_is_about(arms: list[tuple[str, list[Origin]]], about: st
         assert part.over in said
     for what in ("nor of the method", "for the method train a generator a seed"):
         assert not (what in said and "the method (" in said)
+
+
+@pytest.mark.parametrize(
+    ("helpers", "said"),
+    [
+        (["teacher a", "teacher a"], "and all share teacher a"),
+        (["teacher a", "teacher b"], ""),
+        (["clip c/teacher a", "clip c/teacher b"], "and all share clip c"),
+        (["teacher a", ""], ""),
+        (["", ""], ""),
+    ],
+)
+def test_a_filter_or_an_editor_that_all_seeds_share_is_named(helpers: list[str], said: str) -> None:
+    own = [
+        replace(origin, helpers=tuple(text.split("/")) if text else ())
+        for origin, text in zip(made("a b", "g h"), helpers)
+    ]
+    text = explained([claim_of([(GAN, own)])])
+    assert "the method (2 generators)" in text
+    assert ("and all share" in text) == bool(said)
+    assert said in text
 
 
 origins = st.lists(

@@ -11,8 +11,10 @@ from torch import nn
 
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
-from cxrtool.training.models import load_weights, read_model, save_model
+from cxrtool.data.published import without_header
+from cxrtool.training.models import Kind, load_weights, read_model, save_model
 
+WEIGHTS = "model.safetensors"
 META = {
     "kind": "classifier",
     "arch": "small",
@@ -114,3 +116,23 @@ def test_another_architecture_names_the_first_difference() -> None:
     del state["2.bias"]
     with pytest.raises(InputError, match=r"the file lacks 2\.bias"):
         load_weights(network(), state, file="f")
+
+
+@pytest.mark.parametrize("kind", ["generator", "clip", "classifier"])
+def test_a_header_changes_what_a_network_is_called_only_of_classifiers(
+    kind: Kind, tmp_path: Path
+) -> None:
+    """Without its header, as it is handed on, a generator is the same network."""
+    meta = {**META, "kind": kind}
+    names = ("plain", "with")
+    runs = [Run.for_test(tmp_path / name) for name in names]
+    for run, header in zip(runs, (None, {"seen": "0" * 64})):
+        save_model(run, network(), meta, header)
+    plain, marked = (run.dir for run in runs)
+    assert without_header(marked / WEIGHTS) == (plain / WEIGHTS).read_bytes()
+    same = (plain / "model.json").read_bytes() == (marked / "model.json").read_bytes()
+    assert same == (kind != "classifier")
+    read_model(marked, kind)
+    (marked / WEIGHTS).write_bytes(without_header(marked / WEIGHTS))
+    if same:
+        read_model(marked, kind)
