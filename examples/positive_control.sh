@@ -14,7 +14,7 @@
 #
 # Sizes by environment: IMAGES (1000 real ones, of which TRAIN=0.3 of the patients are trained on), SIZE (32), CLASSES
 # ("A,B": labels to learn and to make; six that show at 32 pixels), SHARE (0.3 of each), STEPS (400), SEEDS ("0 1 2 3 4"),
-# ARCH (small_cnn), RIGHT ("1 0.9 0.75 0.5 0"), BLUR ("4 8 16"), AUGMENT (safe: ordinary augmentation in every arm; none for
+# ARCH (small_cnn), RIGHT ("1 0.9 0.75 0.5 0"), BLUR ("8 16"), AUGMENT (safe: ordinary augmentation in every arm; none for
 # bare arms), THREADS (1), DEVICE (auto).
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -25,7 +25,7 @@ case "$# ${2:-}" in
 esac
 fetches=yes read_words "$@"
 IMAGES="${IMAGES:-1000}" TRAIN="${TRAIN:-0.3}" SIZE="${SIZE:-32}" SHARE="${SHARE:-0.3}" STEPS="${STEPS:-400}"
-SEEDS="${SEEDS:-0 1 2 3 4}" ARCH="${ARCH:-small_cnn}" RIGHT="${RIGHT-1 0.9 0.75 0.5 0}" BLUR="${BLUR-4 8 16}"
+SEEDS="${SEEDS:-0 1 2 3 4}" ARCH="${ARCH:-small_cnn}" RIGHT="${RIGHT-1 0.9 0.75 0.5 0}" BLUR="${BLUR-8 16}"
 CLASSES="${CLASSES:-Cardiomegaly,Edema,Consolidation,Atelectasis,Pneumothorax,Pleural Effusion}"
 AUGMENT="${AUGMENT:-safe}" THREADS="${THREADS:-1}" DEVICE="${DEVICE:-auto}"
 if [ "$size" = smoke ]; then

@@ -37,7 +37,7 @@ DOING = {
     "pooled": "adding real images of another data set",
 }
 AUGMENTED = {
-    "safe": "a little turned, shifted and scaled each time",
+    "safe": "all of them a little turned, shifted and scaled each time",
     "flips": "flipped at random",
 }
 _BETTER = "the synthetic images help beyond showing the real ones again"
@@ -45,8 +45,13 @@ _WORSE = "the synthetic images do worse than showing the real ones again"
 
 
 def arms(e: Evaluation) -> list[tuple[str, str]]:
-    """Each group of runs and what it was trained on."""
-    return [(group.name, _definition(e, group)) for group in e.groups]
+    """Groups of runs and what they were trained on; a line for all of one definition."""
+    names: dict[str, list[str]] = {}
+    for group in e.groups:
+        names.setdefault(_definition(e, group), []).append(group.name)
+    return [
+        (", ".join(own), f"{words} each" if len(own) > 1 else words) for words, own in names.items()
+    ]
 
 
 def _definition(e: Evaluation, group: Group) -> str:

@@ -98,7 +98,7 @@ def test_a_planned_set_has_the_labels_and_rows_of_its_slots(
     )
     assert info.synthetic
     assert not info.patients
-    text = Image.open(ours.image_path(0)).text  # a file taken out of its folder
+    text = Image.open(ours.image_path(0)).info  # a file taken out of its folder
     assert text["synthetic"] == "true"
     assert f"generator={NAME}" in text["Comment"]
     assert info.notes["data"] == real.info.digest
