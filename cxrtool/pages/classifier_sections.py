@@ -31,8 +31,12 @@ def cell(scored: Scored, group: Group, row: str, metric: str) -> str:
     return with_interval(*group_score(scored, group, *place))
 
 
+#: Under the tables after the first.
+AS_ABOVE = page.Text("Intervals: as under Scores.")
+
+
 def intervals(e: Evaluation) -> page.Text:
-    """What the intervals of a table cover, to stand under it."""
+    """What the intervals of tables cover, to stand under the first of them."""
     units = "patients" if e.patients_known else "groups of identical images"
     return page.Text(intervals_cover(e.resamples, units))
 
@@ -115,7 +119,7 @@ def decisions(e: Evaluation) -> list[page.Section]:
     blocks = [
         page.Table.of(points, decided, text_columns=2),
         page.Table.of(errors, calibrated, text_columns=2),
-        intervals(e),
+        AS_ABOVE,
     ]
     return [page.Section("Decisions and calibration", blocks)]
 
@@ -166,7 +170,7 @@ def studies(e: Evaluation) -> list[page.Section]:
         )
         for metric in ("auroc", "average_precision")
     ]
-    return [page.Section("Whole studies", [page.Text(text), *tables, intervals(e)])]
+    return [page.Section("Whole studies", [page.Text(text), *tables, AS_ABOVE])]
 
 
 def _at_threshold(e: Evaluation, runs: Sequence[int], label: str) -> list[str]:
@@ -229,7 +233,7 @@ def subgroups(e: Evaluation) -> list[page.Section]:
         " may differ. Subgroups were not corrected for each other: read them as description."
     )
     table = page.Table(columns, rows, caption, text_columns=2)
-    blocks: list[page.Block] = [table, _subgroup_labels(e), intervals(e)]
+    blocks: list[page.Block] = [table, _subgroup_labels(e), AS_ABOVE]
     if sentences:
         blocks.append(page.Bullets(sentences))
     return [page.Section("Subgroups", blocks)]

@@ -248,10 +248,12 @@ def _difference_table(shown: Sequence[Difference]) -> page.Table:
 
 
 def _how_differences_are_judged(shown: Sequence[Difference]) -> page.Text:
-    text = (
-        "p by the seed-paired t test with the test set's variance; it and the 95 % interval are"
-        " corrected for so many comparisons (Holm). Would find: the smallest true difference that"
-        f" would be found with {100 * POWER:g} % power, corrected alike."
+    text = "p by the seed-paired t test with the test set's variance"
+    if any(d.comparisons > 1 for d in shown):
+        text += "; it and the 95 % interval are corrected (Holm) for as many comparisons as is said"
+    text += (
+        ". Would find: the smallest true difference that would be found with"
+        f" {100 * POWER:g} % power, corrected alike."
     )
     if not all(math.isnan(d.delong_p) for d in shown):
         text += (
@@ -278,7 +280,7 @@ def _labels(e: Evaluation) -> page.Section:
             for group in e.groups
         ]
     caption = "Prevalence is the average precision of chance. Undefined: a class is missing."
-    blocks = [page.Table.of(rows, caption, text_columns=2), more.intervals(e)]
+    blocks = [page.Table.of(rows, caption, text_columns=2), more.AS_ABOVE]
     few: Sequence[int] = e.scored.rare or [
         k for k in np.flatnonzero(e.scored.defined).tolist() if e.scored.patients[k] < FEW_PATIENTS
     ]

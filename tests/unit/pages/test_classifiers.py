@@ -86,7 +86,8 @@ def test_the_page_and_the_tables_show_that_interval_and_say_what_it_covers() -> 
     shown = with_interval(*group_score(e.scored, e.groups[0], 2, 0))
     assert shown in html
     assert shown in classifier_tables.shown(e)[1][0]
-    assert text.count(intervals_cover(200)) == 4  # scores, labels, decisions, subgroups
+    assert text.count(intervals_cover(200)) == 1  # once, under the first table of scores
+    assert text.count("Intervals: as under Scores.") == 3  # labels, decisions, subgroups
     assert classifiers.answer(e).startswith(f"{page.answer} {page.detail}")
     assert "evidence for" in page.detail
     assert "B &amp; &lt;C&gt;" in html
