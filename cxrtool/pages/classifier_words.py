@@ -6,6 +6,7 @@ patients, and what each arm is.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,8 @@ def arms(e: Evaluation) -> list[tuple[str, str]]:
     for group in e.groups:
         names.setdefault(_definition(e, group), []).append(group.name)
     return [
-        (", ".join(own), f"{words} each" if len(own) > 1 else words) for words, own in names.items()
+        (", ".join(own), f"{words.removesuffix(')')} each)" if len(own) > 1 else words)
+        for words, own in names.items()
     ]
 
 
@@ -101,19 +103,38 @@ def _finding(e: Evaluation, shown: Sequence[Difference]) -> str:
         labels = counted(int(e.scored.averaged.sum()), "label")
         return f"Mean AUROC {number(value)} over {labels}; one arm alone, so nothing is compared"
     if len(shown) == 1:
+        shown = _of_its_kind(e, shown[0])
+    if len(shown) == 1:
         return _opening(shown[0]) + _claim(e, shown[0]) + _reason(shown[0])
     names = {group.name: group.regimen_name or group.name for group in e.groups}
     if len({names.get(d.a) for d in shown}) < len(shown):
         names = {group.name: group.name for group in e.groups}
     where: dict[str, list[str]] = {}
     for d in shown:
-        text = _opening(d) + _claim(e, d) + _reason(d)
+        text = _opening(d) + _claim(e, replace(d, primary=shown[0].primary)) + _reason(d)
         where.setdefault(text, []).append(names.get(d.a, d.a))
     if len(where) == 1:
         of = "both" if len(shown) == 2 else f"all {len(shown)}"
         return f"{next(iter(where))}, in {of} comparisons"
     texts = [f"{text}: {', '.join(own)}" for text, own in where.items()]
     return "; ".join([texts[0], *(text[0].lower() + text[1:] for text in texts[1:])])
+
+
+def _of_its_kind(e: Evaluation, main: Difference) -> list[Difference]:
+    """A comparison, and those of the same two arms on other synthetic sets.
+
+    Of several sets one is the primary one; the first sentence must not pass it for all of them.
+    """
+    arms = {group.name: group.arm for group in e.groups}
+    both = arms.get(main.a), arms.get(main.b)
+    others = [
+        d
+        for d in e.differences
+        if (d.row, d.metric) == (main.row, main.metric)
+        and (arms.get(d.a), arms.get(d.b)) == both
+        and d.a != main.a
+    ]
+    return [main, *others]
 
 
 def _opening(d: Difference) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 #: Tables of more rows open on a click; rows of more letters stand below each other on a tablet.
-LONG, WIDE = 20, 90
+LONG, WIDE = 16, 90
 
 
 class Block:

@@ -28,7 +28,10 @@ def evaluation(
     arms: Sequence[tuple[str, float]] = (("gan", 2.0), ("duplicate", 1.0)),
     regimens: Sequence[float] = (1.0,),
 ) -> Evaluation:
-    """Arms that read so well; by default gan reads better, and its runs differ much by seed."""
+    """Arms that read so well; by default gan reads better, and its runs differ much by seed.
+
+    An arm may name its synthetic set: "gan/one".
+    """
     rng = np.random.default_rng(0)
     truth = (rng.random((N, 2)) < 0.3).astype(float)
     mask, codes = np.ones((N, 2), bool), np.arange(N) // 2
@@ -37,7 +40,9 @@ def evaluation(
         for seed in range(seeds):
             logits = (shift + 0.5 * rng.normal()) * truth + rng.normal(size=(N, 2)) - 1
             scores.append(1 / (1 + np.exp(-logits)))
-            recipes.append({"arm": arm, "seed": seed, "arch": "small_cnn", "fraction": fraction})
+            name, _, synth = arm.partition("/")
+            recipe = {"arm": name, "seed": seed, "arch": "small_cnn", "fraction": fraction}
+            recipes.append({**recipe, **({"synth": synth} if synth else {})})
     stacked = np.stack(scores)
     scored = score_runs(LABELS, truth, mask, stacked, codes, resamples=200, seed=0)
     groups = group_runs(recipes)
@@ -138,6 +143,19 @@ def test_one_arm_alone_and_several_regimens_have_a_first_sentence_too() -> None:
     for seeds in (2, 5):
         e = evaluation(seeds, regimens=(0.1, 1.0))
         assert classifiers.build(e).answer.count("the synthetic images help beyond") in (1, 2)
+
+
+def test_of_several_sets_the_first_sentence_names_each() -> None:
+    """The primary one is not passed for all of them."""
+    arms = (("gan/one", 9.0), ("gan/two", -3.0), ("duplicate/one", 1.0))
+    page = classifiers.build(evaluation(5, arms=arms))
+    first, second = page.answer.split("; ")
+    assert first.startswith("Evidence that the synthetic images help beyond")
+    assert first.endswith("again: gan (synthetic set one)")
+    assert second.startswith("evidence that the synthetic images do worse than")
+    assert second.endswith("again: gan (synthetic set two) " + EXTENT.format(15))
+    line = "- **gan (synthetic set one), gan (synthetic set two)**: real images and synthetic ones (5 runs each)"
+    assert line in render.markdown(page)
 
 
 def test_a_line_says_what_each_arm_is() -> None:
