@@ -147,15 +147,15 @@ def test_one_arm_alone_and_several_regimens_have_a_first_sentence_too() -> None:
 
 def test_of_several_sets_the_first_sentence_names_each() -> None:
     """The primary one is not passed for all of them."""
-    arms = (("gan/one", 9.0), ("gan/two", -3.0), ("duplicate/one", 1.0))
+    arms = (("duplicate/one", 1.0), ("gan/one", 9.0), ("gan/two", -3.0))
     page = classifiers.build(evaluation(5, arms=arms))
     first, second = page.answer.split("; ")
     assert first.startswith("Evidence that the synthetic images help beyond")
     assert first.endswith("again: gan (synthetic set one)")
     assert second.startswith("evidence that the synthetic images do worse than")
     assert second.endswith("again: gan (synthetic set two) " + EXTENT.format(15))
-    line = "- **gan (synthetic set one), gan (synthetic set two)**: real images and synthetic ones (5 runs each)"
-    assert line in render.markdown(page)
+    names = "**gan (synthetic set one), gan (synthetic set two)**"
+    assert f"- {names}: real images and synthetic ones (5 runs each)" in render.markdown(page)
 
 
 def test_a_line_says_what_each_arm_is() -> None:
