@@ -34,6 +34,7 @@ from cxrtool.data.sources.dicom_headers import burned_in, facts, header_of, moda
 RUN_RECORD = "run.json"
 OF_A_RUN = "in the folder of a cxr run"
 OTHER_VIEW = "of another view"
+_PACKED_TABLES = tuple(f"{suffix}.gz" for suffix in tables.SUFFIXES)
 
 
 class NamedImage(NamedTuple):
@@ -167,7 +168,13 @@ class Finder:
                 reasons = self.left if before[1] == 0 else Counter[str]()
                 raise _no_image(path, reasons)
             return Group(self._of_view(images), listed=True)
-        if path.name.lower().removesuffix(".gz").endswith(tables.SUFFIXES):
+        lower = path.name.lower()
+        if lower.endswith(tree.ARCHIVE_SUFFIXES) and not lower.endswith(_PACKED_TABLES):
+            raise InputError(tree.ARCHIVE, file=path, hint="unpack it, and give the folder")
+        if lower.endswith((".txt", ".lst", ".list")):
+            hint = f"paths of images go to stdin: cxr predict CLS - < {path}"
+            raise InputError("a text, where images are expected", file=path, hint=hint)
+        if lower.removesuffix(".gz").endswith(tables.SUFFIXES):
             return Group(self._of_view(list(self._table(path, several))), listed=True)
         image = self._file(path, str(path))
         return Group(self._of_view([] if image is None else [image]))
@@ -182,6 +189,11 @@ class Finder:
             name: As tables call it, if it is no DICOM.
             row: What a table says of it.
         """
+        if not tables.is_text(str(path)):
+            plain = [os.fsencode(text).decode("utf-8", "replace") for text in (name, str(path))]
+            error = InputError("the file's name is not UTF-8 text", file=plain[1], hint="rename it")
+            self._refuse(NamedImage(plain[0], None), error)
+            return None
         image = row or NamedImage(name, None)
         image = image._replace(file=name, source=Source(path, False))
         lower = path.name.lower()

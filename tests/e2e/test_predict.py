@@ -406,13 +406,15 @@ def test_bad_images_stop_or_are_counted(
     assert f"{folder / '2.png'}: damaged image" in said
     assert "--skip-bad" in said
     assert not (tmp_path / "stop" / "predictions.csv").exists()
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png")).write_bytes(b"x")
     assert cxr(*words, "--skip-bad", "-o", tmp_path / "go") == 0
     said = capsys.readouterr().err
     assert f"left out: {folder / '2.png'}: damaged image" in said
     assert f"left out: {folder / '3.jpg'}: the file is empty" in said
-    assert "2 bad images were left out" in said
+    assert "\N{REPLACEMENT CHARACTER}.png: the file's name is not UTF-8 text" in said
+    assert "3 bad images were left out" in said
     assert list(read(tmp_path / "go" / "predictions.csv").index) == ["1.png", "4.png"]
-    assert list(read(tmp_path / "go" / "rejected.csv").index) == ["2.png", "3.jpg"]
+    assert list(read(tmp_path / "go" / "rejected.csv").index[1:]) == ["2.png", "3.jpg"]
 
 
 REFUSALS: dict[str, tuple[str, int, str]] = {
@@ -431,6 +433,8 @@ REFUSALS: dict[str, tuple[str, int, str]] = {
     "a row of nothing": ("{c1} {rows}", 3, "{rows}, row 3, column 'image': no such image"),
     "labels alone": ("{c1} {labels}", 3, "the data set holds labels and no pixels"),
     "no image": ("{c1} {text}", 3, "{text}: not an image that can be read"),
+    "an archive": ("{c1} {archive}", 3, "{archive}: an archive that is not unpacked"),
+    "a list": ("{c1} {list}", 3, "{list}: a text, where images are expected"),
     "maps on stdout": ("{c1} {films} --cam top -o -", 2, "--cam writes pictures"),
     "maps of nothing": ("{c1} {films} --cam Z", 3, "unknown label 'Z'"),
     "a wrong column": ("{c1} {films} --column image", 2, "write KEY=NAME"),
@@ -474,6 +478,9 @@ def places(study: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     (folder / "film.png").write_bytes((study / "films" / "film-02.png").read_bytes())
     places["rows"].write_text("image\nfilm.png\nnone.png\n")
     places["text"].write_text("this is no image")
+    places |= {"archive": folder / "a.zip", "list": folder / "paths.txt"}
+    for name in ("archive", "list"):
+        places[name].write_text("x")
     return places
 
 
