@@ -43,6 +43,12 @@ AUGMENTED = {
 }
 _BETTER = "the synthetic images help beyond showing the real ones again"
 _WORSE = "the synthetic images do worse than showing the real ones again"
+#: After one of them, of other regimens or sets.
+_SHORT = {
+    f"Evidence that {_BETTER}": "evidence that they help",
+    f"No evidence that {_BETTER}": "no evidence that they help",
+    f"Evidence that {_WORSE}": "evidence that they do worse",
+}
 
 
 def arms(e: Evaluation) -> list[tuple[str, str]]:
@@ -116,8 +122,12 @@ def _finding(e: Evaluation, shown: Sequence[Difference]) -> str:
     if len(where) == 1:
         of = "both" if len(shown) == 2 else f"all {len(shown)}"
         return f"{next(iter(where))}, in {of} comparisons"
-    texts = [f"{text}: {', '.join(own)}" for text, own in where.items()]
-    return "; ".join([texts[0], *(text[0].lower() + text[1:] for text in texts[1:])])
+    (first, own), *others = where.items()
+    said = [f"{first}: {', '.join(own)}"]
+    for text, own in others:
+        short = _SHORT.get(text, text[0].lower() + text[1:])
+        said.append(f"{short}: {', '.join(own)}")
+    return "; ".join(said)
 
 
 def _of_its_kind(e: Evaluation, main: Difference) -> list[Difference]:
