@@ -115,10 +115,11 @@ _cxr() {
       esac
       ;;
     "evaluate classifiers")
-      flags="--view --split --data --synth --image-report --by --map-labels --bootstrap --seed --set-name --include-ids --no-include-ids --strict-regimen --no-strict-regimen --min-auroc --max-ece --require-evidence --no-require-evidence --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--view --split --data --external --synth --image-report --by --map-labels --bootstrap --seed --set-name --include-ids --no-include-ids --strict-regimen --no-strict-regimen --min-auroc --max-ece --require-evidence --no-require-evidence --external-split --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
+        --external-split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;

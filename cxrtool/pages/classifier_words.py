@@ -111,13 +111,13 @@ def _finding(e: Evaluation, shown: Sequence[Difference]) -> str:
     if len(shown) == 1:
         shown = _of_its_kind(e, shown[0])
     if len(shown) == 1:
-        return _opening(shown[0]) + _claim(e, shown[0]) + _reason(shown[0])
+        return judged(e.groups, shown[0])
     names = {group.name: group.regimen_name or group.name for group in e.groups}
     if len({names.get(d.a) for d in shown}) < len(shown):
         names = {group.name: group.name for group in e.groups}
     where: dict[str, list[str]] = {}
     for d in shown:
-        text = _opening(d) + _claim(e, replace(d, primary=shown[0].primary)) + _reason(d)
+        text = judged(e.groups, replace(d, primary=shown[0].primary))
         where.setdefault(text, []).append(names.get(d.a, d.a))
     if len(where) == 1:
         of = "both" if len(shown) == 2 else f"all {len(shown)}"
@@ -147,6 +147,11 @@ def _of_its_kind(e: Evaluation, main: Difference) -> list[Difference]:
     return [main, *others]
 
 
+def judged(groups: Sequence[Group], d: Difference) -> str:
+    """What a comparison showed, without numbers: "No evidence that adding synthetic images ..."."""
+    return _opening(d) + _claim(groups, d) + _reason(d)
+
+
 def _opening(d: Difference) -> str:
     if d.verdict.startswith("evidence"):
         return "Evidence that "
@@ -154,20 +159,19 @@ def _opening(d: Difference) -> str:
 
 
 def _reason(d: Difference) -> str:
-    judged = d.verdict == "no evidence" or d.verdict.startswith("evidence")
-    if judged:
+    if d.verdict == "no evidence" or d.verdict.startswith("evidence"):
         return ""
     why = d.verdict.replace(" for a verdict", "").replace(" (", ", ").replace(")", "")
     return f": {why}"
 
 
-def _claim(e: Evaluation, d: Difference) -> str:
+def _claim(groups: Sequence[Group], d: Difference) -> str:
     """What would be so if the first arm were better, or is so where it is worse."""
     worse = d.verdict == "evidence against"
     if d.primary:
         return _WORSE if worse else _BETTER
-    known = {group.name: group.arm for group in e.groups}
-    a, b = known.get(d.a, d.a), known.get(d.b, d.b)
+    arm_of = {group.name: group.arm for group in groups}
+    a, b = arm_of.get(d.a, d.a), arm_of.get(d.b, d.b)
     if a == b or a not in DOING or b not in DOING:
         return f"{d.a} reads {'worse' if worse else 'better'} than {d.b}"
     return f"{DOING[a]} does {'worse' if worse else 'better'} than {DOING[b]}"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cxrtool.pages import classifier_sections as more
-from cxrtool.pages import figures, page
+from cxrtool.pages import external_sections, figures, page
 from cxrtool.pages.classifier_words import arms, headline
 from cxrtool.stats.classifier_results import Evaluation, prevalence, primary, with_counts
 from cxrtool.stats.comparison import COMPARED, MEAN, Difference, group_score
@@ -28,7 +28,12 @@ ONCE = ("comparison", "label", "about", "pairs", "corrected for")
 
 def answer(e: Evaluation) -> str:
     """The result in plain words, then in numbers."""
-    return f"{headline(e, _shown(e))} {detail(e)}"
+    return f"{_first(e)} {detail(e)}"
+
+
+def _first(e: Evaluation) -> str:
+    """The result in plain words, of internal rows and then of other hospitals."""
+    return " ".join(filter(None, (headline(e, _shown(e)), external_sections.headline(e))))
 
 
 def _shown(e: Evaluation) -> list[Difference]:
@@ -41,7 +46,8 @@ def detail(e: Evaluation) -> str:
     """The result in numbers, and what limits it."""
     shown = _shown(e)
     pixels = f"Training and test rows were {e.compared}." if e.compared else ""
-    texts = (_finding(e, shown), more.about(e, shown), e.unfair, pixels)
+    elsewhere = external_sections.detail(e)
+    texts = (_finding(e, shown), more.about(e, shown), e.unfair, pixels, elsewhere)
     return " ".join(text for text in texts if text)
 
 
@@ -63,12 +69,13 @@ def build(e: Evaluation) -> page.Page:
     sections = [_key_numbers(e), _scores(e)]
     if e.differences:
         sections += _differences(e)
+    sections += external_sections.sections(e)
     sections += more.near_copies(e)
     sections += [_labels(e), *more.studies(e), *more.decisions(e), _curves(e), *more.calibration(e)]
     sections += [*more.subgroups(e), *more.maps(e), *more.learning(e), *more.images(e)]
     sections.append(more.provenance(e))
     title = f"Classifier evaluation on {e.source}"
-    return page.Page(title, headline(e, _shown(e)), sections, detail=detail(e))
+    return page.Page(title, _first(e), sections, detail=detail(e))
 
 
 def _key_numbers(e: Evaluation) -> page.Section:

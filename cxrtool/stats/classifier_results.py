@@ -13,6 +13,7 @@ import numpy as np
 from cxrtool.data.near_rows import NearRows
 from cxrtool.stats.calibration import Errors
 from cxrtool.stats.comparison import MEAN, Difference, Scored
+from cxrtool.stats.external import External
 from cxrtool.stats.groups import Group
 from cxrtool.stats.studies import Studies
 
@@ -95,6 +96,7 @@ class Evaluation:
         unfair: What the headline must add, "" if nothing.
         cautions: Sentences that a reader must see (labels left out, failed gates).
         near: Judged rows that are near copies of images that a run has seen.
+        external: The same runs on rows of other hospitals.
     """
 
     source: str
@@ -121,6 +123,7 @@ class Evaluation:
     unfair: str = ""
     cautions: Sequence[str] = field(default_factory=list)
     near: Sequence[NearRows] = field(default_factory=list)
+    external: Sequence[External] = field(default_factory=list)
 
 
 def why_undefined(truth: np.ndarray, mask: np.ndarray) -> str | None:

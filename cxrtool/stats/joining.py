@@ -108,6 +108,11 @@ def refuse_other_pixels(name: str, description: Mapping[str, Any], data: Dataset
             )
 
 
+def names_a_label(data: Dataset, mapping: Mapping[str, str]) -> bool:
+    """Whether a map says anything of the labels of a data set."""
+    return bool(applied(mapping, data.labels))
+
+
 def renamed(data: Dataset, mapping: Mapping[str, str]) -> Dataset:
     """A data set with other label names, for external sets that spell them otherwise.
 

@@ -81,10 +81,19 @@ def to_plan(config: Any) -> dict[str, Any]:
 
 
 def _written(config: Any) -> list[tuple[Field, Any]]:
-    return [
-        (field, _plain(getattr(config, field.name), absolute=field.meta.role is not None))
-        for field in fields_of(type(config))
-    ]
+    def value(field: Field) -> Any:
+        own = getattr(config, field.name)
+        if field.meta.named:
+            return [f"{name}={path.absolute()}" for name, path in named_paths(own)]
+        return _plain(own, absolute=field.meta.role is not None)
+
+    return [(field, value(field)) for field in fields_of(type(config))]
+
+
+def named_paths(values: Iterable[str]) -> list[tuple[str, Path]]:
+    """NAME=PATH taken apart at the first equals sign (`Option.named`)."""
+    parts = (value.partition("=") for value in values)
+    return [(name.strip(), Path(path)) for name, _, path in parts]
 
 
 def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,11 +120,14 @@ def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def result_options(config: Any) -> dict[str, Any]:
     """The options that change the result: what enters the fingerprint beside the inputs."""
-    return _by_record(
-        (field, _by_content(field, _plain(getattr(config, field.name), absolute=False)))
-        for field in fields_of(type(config))
-        if field.meta.role is None and field.meta.result
-    )
+    pairs: list[tuple[Field, Any]] = []
+    for field in fields_of(type(config)):
+        value = getattr(config, field.name)
+        if field.meta.named:
+            pairs.append((field, [name for name, _ in named_paths(value)]))
+        elif field.meta.role is None and field.meta.result:
+            pairs.append((field, _by_content(field, _plain(value, absolute=False))))
+    return _by_record(pairs)
 
 
 def default_options(config: type) -> dict[str, Any]:
@@ -147,7 +159,9 @@ def input_paths(config: Any) -> list[tuple[str, Path]]:
     inputs: list[tuple[str, Path]] = []
     for field in fields_of(type(config)):
         value, role = getattr(config, field.name), field.meta.role
-        if role is not None and value is not None:
+        if field.meta.named:
+            inputs.extend((role or field.name, path) for _, path in named_paths(value))
+        elif role is not None and value is not None:
             inputs.extend((role, path) for path in (value if field.many else (value,)))
     return inputs
 

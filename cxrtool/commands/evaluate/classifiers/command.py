@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from cxrtool import classifiers
-from cxrtool.commands.evaluate.classifiers import inputs, page
+from cxrtool.commands.evaluate.classifiers import external, inputs, page
 from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core import console, fingerprints, runs
-from cxrtool.data import manifest, maps, near_rows
-from cxrtool.pages import classifier_tables, render
+from cxrtool.data import near_rows
+from cxrtool.pages import classifier_tables, external_tables, render
 from cxrtool.pages import classifiers as classifier_page
 from cxrtool.stats import comparison, joining
 from cxrtool.stats.calibration import label_errors, perfect_errors
@@ -39,9 +39,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     inputs.refuse_unequal_regimens(config, names, described)
     image_reports = run.paths("images", "evaluate-images")
     inputs.refuse_other_sets(run, described)
-    datasets = [manifest.load_dataset(path) for path in config.data]
-    if config.map_labels is not None:
-        datasets = [joining.renamed(data, maps.load_map(config.map_labels)) for data in datasets]
+    datasets, others = external.load(config)
     rows = [joining.rows_to_judge(data, config, names, described) for data in datasets]
     folds = joining.assign_folds(datasets, rows, names, described)
     compared = ""
@@ -51,6 +49,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         for k in fold.runs:
             joining.refuse_other_pixels(names[k], described[k], fold.data)
 
+    elsewhere = external.admitted(config, run, others, folds[0], names, described)
     set_names = inputs.read_set_names(config)
     joining.refuse_names(set_names, folds, described)
     pooled = joining.pooled_recipes(folds, described, set_names)
@@ -65,7 +64,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         left_out.append(joining.SETS_BY_ORDER)
     if compared:
         left_out.append(f"Training and test rows were {compared}.")
-    left_out += inputs.unknown_histories(run, described, datasets)
+    every = [*datasets, *(data for _, data in others)]
+    left_out += inputs.unknown_histories(run, described, every)
     near, near_cautions = inputs.near_copies(run, folds, config.split)
     left_out += near_cautions
     test = inputs.rows_of(folds, labels, joining.common_policy(names, described))
@@ -80,6 +80,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         *(scored, groups, test.truth, test.mask, scores, test.codes),
     )
     shown_networks = [networks[own[0]] for own in members]
+    inside = external.Inside(test, scores, scored, groups, networks, members)
     result = Evaluation(
         source=datasets[0].info.source,
         scored=scored,
@@ -105,6 +106,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         unfair=page.unfair(first),
         cautions=page.cautions(left_out, test, scores, first, scored.rare),
         near=near,
+        external=external.evaluate(config, run, elsewhere, inside, device),
     )
     for caution in result.cautions:
         console.warn(caution)
@@ -150,8 +152,12 @@ def write_outputs(
         tables["studies.csv"] = studies
     if result.subgroups:
         tables |= {"subgroups.csv": groups, "subgroup_differences.csv": between}
-    for name, table in tables.items():
+    elsewhere = external_tables.tables(result, names=config.include_ids)
+    for name, table in {**tables, **elsewhere}.items():
         run.write_text(name, csv_text(*table.cells()))
+    if elsewhere:
+        own = csv_text(*external_tables.predictions(result.external))
+        run.write_text(external_tables.PREDICTIONS, own)
     extra: dict[str, list[str]] = {}
     if len(folds) > 1:
         extra["fold"] = [str(k) for k, f in enumerate(folds, start=1) for _ in f.rows]
@@ -171,6 +177,7 @@ def write_outputs(
             "subgroups": groups.records,
             "subgroup_differences": between.records,
             "near_copies": near.records,
+            **{name.removesuffix(".csv"): table.records for name, table in elsewhere.items()},
         },
     )
     render.write(run, classifier_page.build(result), "evaluate classifiers", with_markdown=True)

@@ -327,7 +327,10 @@ def predict(
     run: Run, network: ClassifierNet, folder: Path, fold: Fold, labels: Sequence[str], device: Any
 ) -> np.ndarray:
     """Calibrated probabilities [N, L] of one run, its labels joined by name."""
-    images = input_pixels(cache.pixels(fold.data, fold.rows), network.size)
+    # Larger images of an external set take the way of training: its native size first.
+    native = int(network.description["preprocessing"]["native_size"])
+    pixels = cache.pixels(fold.data, fold.rows)
+    images = input_pixels(input_pixels(pixels, native), network.size)
     network = network.to(device)
     with run.progress("predicting", total=len(fold.rows), stops=True) as bar:
         logits = in_blocks(network.logits, images, device, advance=bar.advance)

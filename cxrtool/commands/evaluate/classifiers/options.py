@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import REQUIRED, Computing, argument, option
+from cxrtool.core.config import GIVEN, REQUIRED, Computing, argument, option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_option
 
@@ -15,6 +15,8 @@ from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_opt
 # would find; near copies of what the runs have seen are listed; the mean leaves labels of few
 # patients out; degenerate resamples give no interval
 FORMAT = 8
+#: No name of an external set: rows of --data are called so.
+OWN_ROWS = ("internal", "test", "train", "val", "all")
 page_option = partial(option, panel="What the page shows")
 gate_option = partial(option, panel="Gates: when to fail (exit 5)")
 
@@ -35,6 +37,14 @@ class Config(SelectionOptions, Computing):
         " cross-validation, each for the runs trained on it, their predictions pooled.",
         REQUIRED,
         role="data",
+    )
+    external: tuple[str, ...] = option(
+        "Dataset directory of another hospital, with what to call it: all its rows are scored"
+        " beside those of --data, by what is stored with the runs; may be repeated.",
+        (),
+        metavar="NAME=DATA",
+        role="external",
+        named=True,
     )
     synth: Path | None = option(
         "Output of synthesize or edit, for class activation maps of its images.", role="synth"
@@ -85,6 +95,13 @@ class Config(SelectionOptions, Computing):
         choices=("stored", *VIEWS),
     )
 
+    external_split: str = row_option(
+        "Part of each external set to score.",
+        "all",
+        choices=SPLIT_CHOICES,
+        only={"external": GIVEN},
+    )
+
     def validate(self) -> None:
         if not self.runs:
             raise UsageError(
@@ -102,3 +119,27 @@ class Config(SelectionOptions, Computing):
             folder, _, name = text.partition("=")
             if not folder or not name.strip():
                 raise UsageError(f"--set-name {text}: write SYNTH=NAME, such as synth-a=bagan")
+        self._validate_external()
+
+    def _validate_external(self) -> None:
+        names = set[str]()
+        for text in self.external:
+            name, _, folder = text.partition("=")
+            name = name.strip()
+            if not name or not folder or not name.isprintable():
+                example = "such as south=data-south"
+                raise UsageError(f"--external {text}: write NAME=DATA, {example}")
+            if name.lower() in OWN_ROWS:
+                raise UsageError(
+                    f"--external {text}: {name} is what rows of --data are called",
+                    hint="choose another name, such as that of the hospital",
+                )
+            if name.lower() in names:
+                raise UsageError(f"--external: two data sets are called {name}")
+            names.add(name.lower())
+        if self.external and len(self.data) > 1:
+            raise UsageError(
+                "--external does not go with several --data: a recipe of a cross-validation is"
+                " several networks, each for the patients that it has not seen",
+                hint="give the runs of one fold and its --data, or a --data for all runs",
+            )
