@@ -153,9 +153,13 @@ def _blocks(e: Evaluation, x: External) -> list[page.Block]:
         numbers.append((f"{x.patients:,}", f"{_unit(x)}s"))
     mean = sum(use.use == IN_MEAN for use in x.uses)
     numbers += [(f"{len(x.compared)}", "labels compared"), (f"{mean}", "labels in the mean")]
-    blocks: list[page.Block] = [page.Numbers(numbers), *page.cautions(x.notes)]
+    blocks: list[page.Block] = [
+        page.Text(_sentence(e, x)),
+        page.Numbers(numbers),
+        *page.cautions(x.notes),
+    ]
     if x.internal is None or x.external is None:
-        return [*blocks, page.Text(_sentence(e, x))]
+        return blocks
     if x.differences:
         blocks += _arms(e, x)
     blocks += [_means(e, x, x.internal, x.external), _cover(e), *_forest(e, x)]
@@ -181,7 +185,6 @@ def _arms(e: Evaluation, x: External) -> list[page.Block]:
         rows.append(
             {
                 "comparison": f"{d.a} − {d.b}" + (" (primary)" if d.primary else ""),
-                "pairs": str(d.pairs),
                 "internal": with_interval(own.value, own.low, own.high, signed=True),
                 x.name: with_interval(d.value, d.low, d.high, signed=True),
                 "p": p_value(d.p),
@@ -192,11 +195,10 @@ def _arms(e: Evaluation, x: External) -> list[page.Block]:
         )
     caption = (
         f"Differences between arms in mean AUROC over the labels of both sides, paired by seed. p,"
-        f" would find and verdict: at {x.name}, corrected as in the tables of --data; the last"
+        f" would find and verdict: at {x.name}, corrected as internally; the last"
         " difference is not corrected."
     )
-    first = _sentence(e, x)
-    return [page.Text(first), page.Table.of(rows, caption, text_last=True)]
+    return [page.Table.of(rows, caption, text_last=True)]
 
 
 def _means(e: Evaluation, x: External, here: Site, there: Site) -> page.Table:
@@ -260,7 +262,7 @@ def _labels(e: Evaluation, x: External, here: Site, there: Site) -> page.Table:
             )
             rows.append(
                 {
-                    "label": use.label + (" *" if use.use != IN_MEAN else ""),
+                    "label": use.label + ("\u00a0*" if use.use != IN_MEAN else ""),
                     "arm": group.name,
                     "prevalence, internal": number(use.internal.prevalence),
                     f"prevalence, {x.name}": number(use.external.prevalence),
@@ -368,21 +370,26 @@ def _more(e: Evaluation, x: External) -> list[page.Block]:
     def share(value: float) -> str:
         return "–" if math.isnan(value) else f"{100 * value:.0f} %"
 
+    shares = [
+        (f"{what}, {side}", [share(getattr(getattr(use, which), key)) for use in x.uses])
+        for what, key in (("blank", "blank"), ("−1", "uncertain"))
+        for side, which in ((INTERNAL, "internal"), (x.name, "external"))
+    ]
+    shares = [(title, cells) for title, cells in shares if set(cells) - {"0 %", "–"}]
     rows = [
         {
             "label": use.label,
             "compared": use.use,
             "positive / images, internal": _of(use.internal.positive, use.internal.known),
             f"positive / images, {x.name}": _of(use.external.positive, use.external.known),
-            "blank, internal": share(use.internal.blank),
-            f"blank, {x.name}": share(use.external.blank),
-            "−1, internal": share(use.internal.uncertain),
-            f"−1, {x.name}": share(use.external.uncertain),
+            **{title: cells[k] for title, cells in shares},
             "why": use.why,
         }
-        for use in x.uses
+        for k, use in enumerate(x.uses)
     ]
     caption = "Which labels are compared, and why; counts under the label policy of the runs."
+    if not shares:
+        caption += " No cell is blank or −1."
     blocks: list[page.Block] = [
         page.Table.of(rows, caption, text_columns=2, text_last=True),
         *_reliability(e, x),

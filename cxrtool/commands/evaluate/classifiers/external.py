@@ -437,11 +437,11 @@ def _uses(
 
 def _few(use: LabelUse, name: str) -> str:
     parts = []
-    for cells, where in ((use.internal, "of --data"), (use.external, f"of {name}")):
+    for cells, where in ((use.internal, "internally"), (use.external, f"at {name}")):
         if cells.rarer < FEW_PATIENTS:
             less = cells.positive_patients <= cells.negative_patients
             kind = "with it" if less else "without it"
-            parts.append(f"{counted(cells.rarer, 'patient')} {where} {kind}")
+            parts.append(f"{counted(cells.rarer, 'patient')} {kind} {where}")
     return f"{' and '.join(parts)}: fewer than {FEW_PATIENTS}"
 
 
@@ -467,7 +467,7 @@ def _reason(
         return "no run predicts it"
     if not all(predicts):
         return "not all runs predict it"
-    for data, where, own in zip(sets, ("--data", name), cells):
+    for data, where, own in zip(sets, ("the internal set", name), cells):
         covered = dict(zip(map(canonical, data.labels), data.info.covered))
         if not covered.get(key, False):
             return f"{where} {'says nothing of it' if key in covered else 'does not have it'}"
@@ -509,7 +509,7 @@ def _convention_notes(name: str, uses: Sequence[LabelUse], policy: LabelPolicy) 
         if abs(here - there) > UNLIKE:
             notes.append(
                 f"The two sides fill cells in different ways: {100 * there:.0f} % are {what} at"
-                f" {name} and {100 * here:.0f} % in --data. The policy of the runs ({how}) reads"
+                f" {name} and {100 * here:.0f} % internally. The policy of the runs ({how}) reads"
                 " them on both sides: differences may come from it."
             )
     return notes
