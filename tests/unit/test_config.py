@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,28 @@ def test_fingerprint_leaves_provenance_and_inputs_out() -> None:
         ("source", Path("a.txt")),
         ("extra", Path("b.txt")),
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithNames:
+    """Inputs with names."""
+
+    sets: tuple[str, ...] = configs.option("Sets.", (), role="set", named=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "path"),
+    [("south=a/b", "south", "a/b"), (" two words = x", "two words", " x"), ("a=b=c", "a", "b=c")],
+)
+def test_a_named_input_counts_by_content_and_by_name(text: str, name: str, path: str) -> None:
+    config = resolve(WithNames, {"sets": [text]})
+    assert input_paths(config) == [("set", Path(path))]
+    assert result_options(config) == {"sets": [name]}
+    record = to_record(config)
+    assert record == {"sets": [f"{name}={Path(path).absolute()}"]}
+    again = resolve(WithNames, records.from_record(WithNames, record))
+    assert input_paths(again) == [("set", Path(path).absolute())]
+    assert result_options(resolve(WithNames, {})) == {"sets": []}
 
 
 def test_an_option_that_names_a_file_counts_by_content(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ class Admitted:
         name: As the user calls it.
         data: The set, its labels spelled as the internal ones.
         rows: [N] its rows to score: real, of the stored view, with a label.
+        labels: Labels that it covers and every run predicts.
         policy: The label policy of the runs, for the labels that the set has.
         was: Label -> how the set itself calls it, where that is another name.
         notes: Sentences that a reader must see.
@@ -64,6 +65,7 @@ class Admitted:
     name: str
     data: Dataset
     rows: np.ndarray
+    labels: tuple[str, ...]
     policy: LabelPolicy
     was: Mapping[str, str]
     notes: Sequence[str]
@@ -119,8 +121,9 @@ def admitted(
         GateError: Rows are synthetic, or a run has seen them.
     """
     policy = joining.common_policy(names, descriptions)
-    predicted = [str(label) for d in descriptions for label in d["architecture"]["labels"]]
-    spelling = {canonical(label): label for label in (*predicted, *internal.data.labels)}
+    label_sets = [list(map(str, d["architecture"]["labels"])) for d in descriptions]
+    every = [*(label for labels in label_sets for label in labels), *internal.data.labels]
+    spelling = {canonical(label): label for label in every}
     out = []
     for name, data in others:
         require_labels(data, f"external set {name}")
@@ -128,6 +131,7 @@ def admitted(
             hint = "prepare it without --labels-only"
             raise InputError("has no images", file=data.path, hint=hint)
         own, was = _spelled(data, spelling)
+        labels = _predicted_labels(own, label_sets)
         selection = replace(config, split=config.external_split, fraction=1.0, leave_out=None)
         rows = joining.rows_to_judge(own, selection, names, descriptions)
         notes = _view_notes(name, own, rows, config, descriptions)
@@ -140,7 +144,7 @@ def admitted(
         notes += [*_pixel_notes(name, own, names, descriptions), *leaks]
         near, cautions = inputs.near_copies(run, [fold], name) if len(rows) else ([], [])
         notes += cautions
-        out.append(Admitted(name, own, rows, part, was, notes, near))
+        out.append(Admitted(name, own, rows, labels, part, was, notes, near))
     return out
 
 
@@ -326,7 +330,6 @@ def evaluate(
 def _evaluate(config: Config, run: Run, own: Admitted, inside: Inside, device: Any) -> External:
     fold = Fold(own.data, own.rows, tuple(range(len(inside.networks))))
     used = [inside.networks[members[0]] for members in inside.members]
-    predicted = _predicted_labels(own.data, used)
     base = External(
         own.name,
         own.data.info.source,
@@ -340,7 +343,7 @@ def _evaluate(config: Config, run: Run, own: Admitted, inside: Inside, device: A
     )
     if not len(own.rows):
         return replace(base, uses=_uses(own, inside, used, None), notes=_told(own.notes))
-    there = inputs.rows_of([fold], tuple(predicted), own.policy)
+    there = inputs.rows_of([fold], own.labels, own.policy)
     uses = _uses(own, inside, used, there)
     compared = [use.label for use in uses if use.use != NOT]
     notes = [*own.notes, *_convention_notes(own.name, uses, own.policy), *_why_not(own.name, uses)]
@@ -377,20 +380,20 @@ def _told(notes: Sequence[str]) -> list[str]:
     return list(notes)
 
 
-def _predicted_labels(data: Dataset, networks: Sequence[ClassifierNet]) -> list[str]:
+def _predicted_labels(data: Dataset, label_sets: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Labels of a set that it covers and every run predicts.
 
     Raises:
         InputError: There is none.
     """
-    own = [{canonical(label) for label in network.labels} for network in networks]
-    shared = [
+    own = [{canonical(label) for label in labels} for labels in label_sets]
+    shared = tuple(
         label
         for label, covered in zip(data.labels, data.info.covered)
         if covered and all(canonical(label) in labels for labels in own)
-    ]
+    )
     if not shared:
-        theirs = ", ".join(dict.fromkeys(label for n in networks for label in n.labels))
+        theirs = ", ".join(dict.fromkeys(label for labels in label_sets for label in labels))
         raise InputError(
             f"no label is common to the runs ({theirs}) and the external set"
             f" ({', '.join(data.labels)})",
