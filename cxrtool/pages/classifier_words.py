@@ -108,16 +108,29 @@ def _finding(e: Evaluation, shown: Sequence[Difference]) -> str:
         value = float(e.scored.points[list(group.runs.values()), -1, 0].mean())
         labels = counted(int(e.scored.averaged.sum()), "label")
         return f"Mean AUROC {number(value)} over {labels}; one arm alone, so nothing is compared"
+    return judged(e.groups, e.differences, shown)
+
+
+def judged(
+    groups: Sequence[Group], differences: Sequence[Difference], shown: Sequence[Difference]
+) -> str:
+    """What comparisons showed, without numbers: "No evidence that adding synthetic images ...".
+
+    Args:
+        groups: All arms.
+        differences: All of them.
+        shown: Those that it is about, at least one.
+    """
     if len(shown) == 1:
-        shown = _of_its_kind(e, shown[0])
+        shown = _of_its_kind(groups, differences, shown[0])
     if len(shown) == 1:
-        return judged(e.groups, shown[0])
-    names = {group.name: group.regimen_name or group.name for group in e.groups}
+        return _sentence(groups, shown[0])
+    names = {group.name: group.regimen_name or group.name for group in groups}
     if len({names.get(d.a) for d in shown}) < len(shown):
-        names = {group.name: group.name for group in e.groups}
+        names = {group.name: group.name for group in groups}
     where: dict[str, list[str]] = {}
     for d in shown:
-        text = judged(e.groups, replace(d, primary=shown[0].primary))
+        text = _sentence(groups, replace(d, primary=shown[0].primary))
         where.setdefault(text, []).append(names.get(d.a, d.a))
     if len(where) == 1:
         of = "both" if len(shown) == 2 else f"all {len(shown)}"
@@ -130,16 +143,18 @@ def _finding(e: Evaluation, shown: Sequence[Difference]) -> str:
     return "; ".join(said)
 
 
-def _of_its_kind(e: Evaluation, main: Difference) -> list[Difference]:
+def _of_its_kind(
+    groups: Sequence[Group], differences: Sequence[Difference], main: Difference
+) -> list[Difference]:
     """A comparison, and those of the same two arms on other synthetic sets.
 
     Of several sets one is the primary one; the first sentence must not pass it for all of them.
     """
-    arms = {group.name: group.arm for group in e.groups}
+    arms = {group.name: group.arm for group in groups}
     both = arms.get(main.a), arms.get(main.b)
     others = [
         d
-        for d in e.differences
+        for d in differences
         if (d.row, d.metric) == (main.row, main.metric)
         and (arms.get(d.a), arms.get(d.b)) == both
         and d.a != main.a
@@ -147,8 +162,7 @@ def _of_its_kind(e: Evaluation, main: Difference) -> list[Difference]:
     return [main, *others]
 
 
-def judged(groups: Sequence[Group], d: Difference) -> str:
-    """What a comparison showed, without numbers: "No evidence that adding synthetic images ..."."""
+def _sentence(groups: Sequence[Group], d: Difference) -> str:
     return _opening(d) + _claim(groups, d) + _reason(d)
 
 

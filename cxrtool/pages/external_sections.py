@@ -46,15 +46,16 @@ def detail(e: Evaluation) -> str:
     """The numbers behind the sentences, and that nothing is corrected for several hospitals."""
     parts = []
     for x in e.external:
-        parts += [f"At {x.name}: {d.sentence()}" for d in _shown(x)]
+        parts += [f"At {x.name}: {d.sentence()}" for d in _main(x.differences)]
         parts += [_numbers_of(x, group) for group in _drawn(e, x)]
     if len(e.external) > 1 and any(x.differences for x in e.external):
         parts.append("Intervals and p are not corrected for the number of hospitals.")
     return " ".join(parts)
 
 
-def _shown(x: External) -> list[Difference]:
-    means = [d for d in x.differences if d.row == MEAN and d.metric == "auroc"]
+def _main(differences: Sequence[Difference]) -> list[Difference]:
+    """The primary differences of the mean AUROC, else the first; nothing for one arm."""
+    means = [d for d in differences if d.row == MEAN and d.metric == "auroc"]
     return [d for d in means if d.primary] or means[:1]
 
 
@@ -70,21 +71,15 @@ def _claim(e: Evaluation, x: External) -> str:
     """What is found there, to stand behind the name of the hospital."""
     if x.external is None:
         return "nothing can be compared: no label has both classes on both sides"
-    if shown := _shown(x):
-        claims = list(dict.fromkeys(judged(e.groups, d) for d in shown))
-        inside = {judged(e.groups, d) for d in _shown_inside(e)}
-        if set(claims) == inside:
+    if shown := _main(x.differences):
+        claim = judged(e.groups, x.differences, shown)
+        if claim == judged(e.groups, e.differences, _main(e.differences)):
             return _SAME
-        return "; ".join(claim[0].lower() + claim[1:] for claim in claims)
+        return claim[0].lower() + claim[1:]
     gap = _mean_gap(x, e.groups[0])
     labels = counted(int(x.external.scored.averaged.sum()), "label")
     value = number(group_score(x.external.scored, e.groups[0], len(x.compared), 0)[0])
     return f"mean AUROC over {labels} of both sides is {value}, {_fall(gap)} than internally"
-
-
-def _shown_inside(e: Evaluation) -> list[Difference]:
-    means = [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
-    return [d for d in means if d.primary] or means[:1]
 
 
 def _fall(gap: Gap) -> str:
@@ -104,7 +99,7 @@ def _drawn(e: Evaluation, x: External) -> list[Group]:
     """The arms that a figure or a sentence is about: those of the comparison shown, else one."""
     if x.external is None:
         return []
-    shown = _shown(x)
+    shown = _main(x.differences)
     names = [shown[0].b] if shown else [e.groups[0].name]
     return [group for group in e.groups if group.name in names]
 
@@ -130,8 +125,7 @@ def _sentence(e: Evaluation, x: External) -> str:
     """The first sentence of a section: the claim in full."""
     claim = _claim(e, x)
     if claim == _SAME:
-        claims = dict.fromkeys(judged(e.groups, d) for d in _shown(x))
-        return "; ".join(claims) + ", as internally."
+        return judged(e.groups, x.differences, _main(x.differences)) + ", as internally."
     return claim[0].upper() + claim[1:] + "."
 
 
