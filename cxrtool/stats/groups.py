@@ -204,8 +204,8 @@ def pairs_of_groups(groups: Sequence[Group]) -> list[tuple[Group, Group, bool]]:
 
     Within a regimen (the same data, network and budget) the primary ones are gan minus duplicate of
     the same synthetic set in every seed and the same augmentation, one of each; then each one minus
-    the baseline, which is the arm `none` if present, else the first group. A regimen of one group
-    is compared with the first group of all.
+    the baseline, which is the arm `none` if present, else the first group that is no treatment
+    itself. A regimen of one group is compared with the first group of all.
     """
     regimens: dict[str, list[Group]] = {}
     for group in groups:
@@ -222,7 +222,9 @@ def pairs_of_groups(groups: Sequence[Group]) -> list[tuple[Group, Group, bool]]:
             )
             if len(rivals) == len(controls) == 1:
                 out.append((a, controls[0], True))
-        baseline = groups[0] if len(members) == 1 else by_arm.get("none", members)[0]
+        plain = [group for group in members if group.arm != PRIMARY[0]]
+        baselines = by_arm.get("none") or plain or members
+        baseline = groups[0] if len(members) == 1 else baselines[0]
         for group in members:
             primary = any(a is group and b is baseline for a, b, _ in out)
             if group is not baseline and not primary:

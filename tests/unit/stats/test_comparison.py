@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -69,6 +70,15 @@ def test_the_primary_comparison_is_gan_minus_duplicate() -> None:
         ("duplicate", "none", False),
         ("gan", "none", False),
     ]
+
+
+@pytest.mark.parametrize("arms", list(itertools.permutations(("gan", "duplicate", "standard"))))
+def test_without_the_arm_none_no_comparison_stands_twice(arms: tuple[str, ...]) -> None:
+    groups = group_runs([recipe(arm, 0) for arm in arms])
+    pairs = [(a.name, b.name) for a, b, _ in pairs_of_groups(groups)]
+    assert len({frozenset(pair) for pair in pairs}) == len(pairs)
+    assert pairs[0] == ("gan", "duplicate")
+    assert "gan" not in {b for _, b in pairs}
 
 
 def test_each_set_has_a_primary_comparison_with_its_own_control() -> None:
