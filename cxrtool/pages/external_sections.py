@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxrtool.data import near_rows
-from cxrtool.pages import figures, page
+from cxrtool.pages import figures, near, page
 from cxrtool.pages.classifier_words import judged
-from cxrtool.pages.external_tables import LINE_COLUMNS, site_numbers
+from cxrtool.pages.external_tables import LINE_COLUMNS, NEAR, site_numbers
 from cxrtool.stats.calibration import reliability
 from cxrtool.stats.classifier_results import Evaluation
 from cxrtool.stats.comparison import MEAN, Difference, group_score
@@ -22,7 +21,6 @@ from cxrtool.stats.groups import Group
 from cxrtool.stats.verdicts import FEW_PATIENTS
 from cxrtool.stats.wording import counted, intervals_cover, number, p_value, with_interval
 
-NEAR_SHOWN = 20
 _SAME = "the same"
 
 
@@ -388,19 +386,15 @@ def _more(e: Evaluation, x: External) -> list[page.Block]:
         page.Table.of(rows, caption, text_columns=2, text_last=True),
         *_reliability(e, x),
     ]
-    pairs = [r for near in x.near for r in near.records(names=False)]
-    if pairs:
-        picture = page.Picture(
-            near_rows.picture(x.near),
-            f"images of {x.name} above the images that they are near copies of",
-            f"Above: images of {x.name}; beneath: images that a run has seen.",
-        )
-        table = page.Table.of(
-            [{k: v for k, v in r.items() if k != "split"} for r in pairs[:NEAR_SHOWN]],
-            "Near copies: rows of both manifests; likeness 1 is one picture.",
-            text_columns=0,
-        )
-        blocks += [picture, table]
+    text = (
+        f"Near copies: images of {x.name} that are nearly images that a run has seen, so that what"
+        " they score says little about new patients."
+    )
+    # The splits of an external set mean nothing here.
+    blocks += near.blocks(
+        x.near, text, f"images of {x.name}", "images that a run has seen",
+        file=NEAR, without=("split",),
+    )  # fmt: skip
     return blocks
 
 
