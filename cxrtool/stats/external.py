@@ -32,7 +32,7 @@ from cxrtool.stats.intervals import METRICS
 INTERNAL, EXTERNAL = "internal", "external"
 #: Sensitivity and specificity of the thresholds that are stored with the runs.
 STORED = ("stored_sensitivity", "stored_specificity")
-IN_MEAN, BESIDE, NOT = "in the mean", "beside the mean", "not compared"
+IN_MEAN, BESIDE, NOT = "in the mean", "few patients", "not compared"
 
 
 @dataclass(frozen=True)

@@ -354,6 +354,24 @@ def test_rows_and_labels_without_an_answer_are_counted_and_print_no_number(
     assert "fill cells in different ways: 17 % are blank at part and 0 %" in text
 
 
+def test_the_label_policy_of_the_runs_reads_external_cells(
+    sets: dict[str, Path], tmp_path: Path
+) -> None:
+    """They were trained with ones and zeros: -1 is 1, a blank is 0, and it is said."""
+
+    def doubtful(table: pd.DataFrame, images: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+        return table.assign(A=table["A"].replace({"1": "-1", "0": ""})), images
+
+    other = changed(sets["south"], tmp_path / "other", doubtful)
+    external(sets, tmp_path / "out", f"south={other}")
+    external(sets, tmp_path / "plain", f"south={sets['south']}")
+    own, plain = (sides(tmp_path / name) for name in ("out", "plain"))
+    pd.testing.assert_frame_equal(own, plain)
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert re.search(r"are blank at south and 0 % internally.*--blank zeros", text)
+    assert re.search(r"are uncertain .-1. at south and 0 % internally.*--uncertain ones", text)
+
+
 def test_the_names_and_folders_enter_the_record(sets: dict[str, Path], tmp_path: Path) -> None:
     external(sets, tmp_path / "out", f"south={sets['south']}")
     record = json.loads((tmp_path / "out" / "run.json").read_text())

@@ -247,7 +247,8 @@ def _view_notes(
     others = len(joining.rows_to_judge(data, everything, [name], descriptions)) - len(rows)
     if not others:
         return []
-    return [f"{counted(others, 'image')} of {name} not known to be {view} left out."]
+    verb = "is" if others == 1 else "are"
+    return [f"{counted(others, 'image')} of {name} {verb} left out: not known to be {view}."]
 
 
 def _labelled(
