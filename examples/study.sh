@@ -3,19 +3,18 @@
 fail() { echo "error: $*" >&2; exit 2; }
 need_cxr() { type -P cxr >/dev/null || fail "cxr is not on the PATH (source .venv/bin/activate, or pip install it)"; }
 
-# cxr WORD...: the command. A warning that an earlier command of the study gave is not shown again: warnings.txt holds each
-# as often as it was given, and `finish` says how often
+# cxr WORD...: the command. A warning that an earlier command of the study gave, perhaps with other numbers (of a set, of
+# images), is not shown again: warnings.txt holds all, and `answer` says how often each was given
 cxr() {
-  local line
+  local line like
   {
     command cxr "$@" 2>&1 >&4 4>&- | while IFS= read -r line || [ -n "$line" ]; do
       case "$line" in
         warning:*)
-          if grep -qxF -e "$line" warnings.txt 2>/dev/null; then
-            printf '%s\n' "$line" >>warnings.txt
-            continue
-          fi
+          like="${line//[0-9]/}"
           printf '%s\n' "$line" >>warnings.txt
+          if grep -qxF -e "$like" .warned 2>/dev/null; then continue; fi
+          printf '%s\n' "$like" >>.warned
           ;;
       esac
       printf '%s\n' "$line" >&2
@@ -104,18 +103,20 @@ arm_options() {
 # answer REPORT: the first sentences of a report, and warnings that were given more than once, with their number
 answer() {
   python3 - "$1/metrics.json" <<'END'
-import json, sys
-from collections import Counter
+import json, re, sys
+from collections import defaultdict
 from pathlib import Path
 
 print(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["answer"])
 given = Path("warnings.txt")
 lines = given.read_text(encoding="utf-8").splitlines() if given.exists() else []
-several = [(n, line) for line, n in Counter(lines).most_common() if n > 1]
+alike = defaultdict(list)
+for line in lines:
+    alike[re.sub("[0-9]", "", line)].append(line.removeprefix("warning: "))
+several = [(own[0], len(own)) for own in alike.values() if len(own) > 1]
 if several:
-    print(f"warnings that were given more than once ({given}):", file=sys.stderr)
-for n, line in several:
-    text = line.removeprefix("warning: ")
+    print(f"warnings that were given more than once, numbers apart ({given}):", file=sys.stderr)
+for text, n in several:
     print(f"  {n} times: {text[:100]}{'...' * (len(text) > 100)}", file=sys.stderr)
 END
 }

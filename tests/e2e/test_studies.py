@@ -131,6 +131,35 @@ def test_a_second_one_touches_nothing(words: tuple[str, ...], tmp_path: Path) ->
     assert sorted(path.name for path in work.iterdir()) == [".study.lock", "tables.new"]
 
 
+def test_a_warning_of_several_sets_is_shown_once_and_counted(tmp_path: Path) -> None:
+    command = tmp_path / "bin" / "cxr"
+    command.parent.mkdir()
+    command.write_text(
+        '#!/bin/sh\necho "warning: set-$1 has $1 images" >&2\necho "said $1" >&2\n'
+        'echo "out $1"\nexit "$2"\n'
+    )
+    command.chmod(0o755)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "metrics.json").write_text('{"answer": "A sentence."}')
+    lines = (
+        f"set -euo pipefail; source {EXAMPLES / 'study.sh'}; cxr 1 0; cxr 2 0;"
+        " cxr 30 7 || echo code $?; answer report"
+    )
+    path = f"{command.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", lines], cwd=tmp_path, capture_output=True, text=True, env={"PATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["out 1", "out 2", "out 30", "code 7", "A sentence."]
+    shown = done.stderr.splitlines()
+    assert [line for line in shown if line.startswith("warning: set-")] == [
+        "warning: set-1 has 1 images"
+    ]
+    assert [line for line in shown if line.startswith("said")] == ["said 1", "said 2", "said 30"]
+    assert shown[-1] == "  3 times: set-1 has 1 images"
+    assert len((tmp_path / "warnings.txt").read_text().splitlines()) == 3
+
+
 def test_bagan_opengan(tmp_path: Path) -> None:
     check("bagan_opengan.sh", tmp_path / "d", {"none", "standard", "gan"})
     tables = (tmp_path / "d" / "smoke" / "tables.md").read_text(encoding="utf-8")
@@ -254,7 +283,7 @@ def test_positive_control(tmp_path: Path) -> None:
     assert what(work, "gan (right-1)") == {"the method"}
     given = Counter((work / "warnings.txt").read_text(encoding="utf-8").splitlines())
     history = "warning: Of unknown history: generator right-1-0 (no keys"
-    assert [n for line, n in given.items() if line.startswith(history)] == [2]  # shown once
+    assert [n for line, n in given.items() if line.startswith(history)] == [2]
     assert Image.open(work / "dose.png").size[0] > 1000
     with (work / "right-0-0-images" / "table.csv").open(newline="") as stream:
         slots = [row["slot"] for row in csv.DictReader(stream)]
