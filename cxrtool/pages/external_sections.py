@@ -19,7 +19,7 @@ from cxrtool.stats.curves import SPECIFICITY
 from cxrtool.stats.external import IN_MEAN, INTERNAL, External, Gap, LabelUse, Site
 from cxrtool.stats.groups import Group
 from cxrtool.stats.verdicts import FEW_PATIENTS
-from cxrtool.stats.wording import counted, intervals_cover, number, p_value, with_interval
+from cxrtool.stats.wording import counted, number, p_value, with_interval
 
 _SAME = "the same"
 
@@ -58,11 +58,12 @@ def _main(differences: Sequence[Difference]) -> list[Difference]:
 
 
 def _extent(x: External) -> str:
-    return f"{counted(x.images, 'image')}, {counted(x.patients, _unit(x))}"
-
-
-def _unit(x: External) -> str:
-    return "patient" if x.patients_known else "group of identical images"
+    who = (
+        counted(x.patients, "patient")
+        if x.patients_known
+        else f"{counted(x.patients, 'group')} of identical images"
+    )
+    return f"{counted(x.images, 'image')}, {who}"
 
 
 def _claim(e: Evaluation, x: External) -> str:
@@ -142,7 +143,8 @@ def sections(e: Evaluation) -> list[page.Section]:
 def _blocks(e: Evaluation, x: External) -> list[page.Block]:
     numbers = [(f"{x.images:,}", f"images of {x.name}")]
     if x.patients:
-        numbers.append((f"{x.patients:,}", f"{_unit(x)}s"))
+        who = "patients" if x.patients_known else "groups of identical images"
+        numbers.append((f"{x.patients:,}", who))
     mean = sum(use.use == IN_MEAN for use in x.uses)
     numbers += [(f"{len(x.compared)}", "labels compared"), (f"{mean}", "labels in the mean")]
     blocks: list[page.Block] = [
@@ -154,14 +156,10 @@ def _blocks(e: Evaluation, x: External) -> list[page.Block]:
         return blocks
     if x.differences:
         blocks += _arms(e, x)
-    blocks += [_means(e, x, x.internal, x.external), _cover(e), *_forest(e, x)]
+    blocks += [_means(e, x, x.internal, x.external), *_forest(e, x)]
     blocks += [_labels(e, x, x.internal, x.external)]
-    blocks += [*_calibration(e, x), *_decisions(e, x), _cover(e)]
+    blocks += [*_calibration(e, x), *_decisions(e, x)]
     return blocks
-
-
-def _cover(e: Evaluation) -> page.Text:
-    return page.Text(intervals_cover(e.resamples))
 
 
 def _arms(e: Evaluation, x: External) -> list[page.Block]:
