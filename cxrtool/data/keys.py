@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 SEEN, MODEL, WEIGHTS = "seen.json", "model.json", "model.safetensors"
 FORMAT = 1
 FORMAT_UNKNOWN = 2  # with `Seen.unknown`, which versions that know format 1 alone must not miss
+MOST_NAMED = 6  # networks of unknown history in a sentence
 #: Role of an input -> what a message calls it.
 _ROLES = {
     "synth": "synthetic set",
@@ -280,7 +281,9 @@ def unknown_history(*several: Seen, runs: str = "") -> str:
     names = _unknown(several)
     if not names:
         return ""
-    titles = ", ".join(map(published.titles, names))
+    titles = ", ".join(map(published.titles, names[:MOST_NAMED]))
+    if len(names) > MOST_NAMED:
+        titles += f" and {len(names) - MOST_NAMED:,} more"
     it, was = ("it", "was") if len(names) == 1 else ("them", "were")
     who = "it" if len(names) == 1 else "they"
     behind = f"; {runs} hang on {it}" if runs else ""

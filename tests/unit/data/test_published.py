@@ -83,3 +83,15 @@ def test_the_header_names_the_keys(tmp_path: Path) -> None:
     assert published.digest_in_header(file) == "ab" * 32
     write_tensors({"w": torch.ones(3)}, file)
     assert published.digest_in_header(file) == ""
+
+
+@pytest.mark.parametrize(
+    ("networks", "said"), [(1, ""), (6, ""), (7, " and 1 more"), (40, " and 34 more")]
+)
+def test_of_many_networks_of_unknown_history_a_few_are_named(networks: int, said: str) -> None:
+    several = [Seen(unknown=frozenset({f"generator {k:02}"})) for k in range(networks)]
+    text = unknown_history(*several, runs="3 of 5 runs")
+    assert text.count("generator ") == min(networks, 6)
+    assert f"{said} (no keys came with" in text
+    assert "; 3 of 5 runs hang on" in text
+    assert unknown_history(Seen()) == ""
