@@ -87,7 +87,7 @@ _cxr() {
       esac
       ;;
     "synthesize")
-      flags="--gan --target-frac --classes --counts --balance --label-table --per-class --no-per-class --fewest --no-fewest --max-images --uncertain --blank --plan-only --no-plan-only --filter --keep-share --teacher --teacher-quantile --max-tries --nearest --no-nearest --edit --ensemble --edit-strength --truncation --steps --guidance --label-guidance --guidance-interval --churn --block --seed --shard --workers --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--gan --target-frac --classes --counts --balance --label-table --per-class --no-per-class --fewest --no-fewest --max-images --uncertain --blank --plan-only --no-plan-only --filter --keep-share --teacher --teacher-quantile --max-tries --nearest --no-nearest --edit --ensemble --edit-strength --truncation --steps --guidance --label-guidance --guidance-interval --block --seed --shard --workers --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
         --filter) COMPREPLY=($(compgen -W "discriminator class teacher memorized duplicate" -- "$cur")); return ;;

@@ -269,25 +269,23 @@ def test_the_way_that_validation_images_choose_is_the_usual_one(
     make_dataset: MakeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, better: bool
 ) -> None:
     def measure(quality: Any, made: ways.Sampled) -> dict[str, float]:
-        return {"fd": 1.0 if bool(made.how.churn) == better else 2.0}
+        return {"fd": 1.0 if (made.how == ways.FINER) == better else 2.0}
 
     monkeypatch.setattr(Quality, "measure", measure)
     data, gan = make_dataset(n=600, val=True), tmp_path / "gan"
     train(data, gan)
-    usual = {"churn": ways.CHURN} if better else {}
+    usual = {"steps": 16} if better else {}
     assert json.loads((gan / "model.json").read_text()).get("sampling", {}) == usual
-    assert f"made {'with' if better else 'without'} churn" in (gan / "model_card.md").read_text()
+    assert f"made in {16 if better else 8} steps" in (gan / "model_card.md").read_text()
     images = {}
-    for asked in (None, 0.0, ways.CHURN):
+    for asked in (None, 8, 16):
         out = tmp_path / f"synth-{asked}"
-        start("synthesize", out, gan=gan, counts="Left=4", churn=asked)
+        start("synthesize", out, gan=gan, counts="Left=4", steps=asked)
         notes = json.loads((out / "dataset.json").read_text())["notes"]
-        assert notes["sampling"].get("churn", 0.0) == (
-            usual.get("churn", 0.0) if asked is None else asked
-        )
+        assert notes["sampling"]["steps"] == (asked or usual.get("steps", 8))
         images[asked] = [f.read_bytes() for f in sorted((out / "images").rglob("*.png"))]
-    assert images[None] == images[ways.CHURN if better else 0.0]
-    assert images[0.0] != images[ways.CHURN]
+    assert images[None] == images[16 if better else 8]
+    assert images[8] != images[16]
 
 
 def test_what_a_flow_starts_from_is_measured(make_dataset: MakeDataset, tmp_path: Path) -> None:

@@ -80,12 +80,12 @@ def is_flow(network: Generator) -> TypeGuard[FlowGenerator]:
 
 
 def set_sampling(config: Config, network: Generator, card: generators.GeneratorCard) -> None:
-    """Steps, guidance and churn, as asked for.
+    """Steps and guidance, as asked for.
 
     Raises:
         UsageError: The generator is no flow, or one of few calls that has them in its weights.
     """
-    names = ("steps", "guidance", "label_guidance", "guidance_interval", "churn")
+    names = ("steps", "guidance", "label_guidance", "guidance_interval")
     wishes = {name: getattr(config, name) for name in names}
     wishes = {name: value for name, value in wishes.items() if value is not None}
     if is_flow(network):

@@ -173,7 +173,7 @@ class Config(SelectionOptions, Computing):
     )
     steps: int | None = sampling_option(
         "Of a flow: steps from noise to image; each but the last calls the network twice."
-        " Default: 8.",
+        " Default: 8, or 16 where train-gan found them nearer to validation images.",
         min=1,
     )
     guidance: float | None = sampling_option(
@@ -190,13 +190,6 @@ class Config(SelectionOptions, Computing):
         "Of a flow: times between which the guidance acts, from 0 (image) to 1 (noise)."
         " Default: 0:1.",
         metavar="A:B",
-    )
-    churn: float | None = sampling_option(
-        "Of a flow: how much the noise grows before each step, by fresh noise (Karras et al."
-        " 2022); 0 for the way from noise to image alone. Default: what train-gan found nearer to"
-        " validation images.",
-        min=0,
-        max=1,
     )
     block: int = sampling_option(
         "Images that go through the network together. Another number may change images in the"

@@ -340,7 +340,7 @@ def save(
     task: Task,
     run: runs.Run,
     measures: Sequence[str],
-    sampling: dict[str, float],
+    sampling: dict[str, int],
 ) -> LabelVectors:
     """Write the finished networks, their card and label table, and what they were trained on.
 

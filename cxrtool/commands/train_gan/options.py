@@ -13,7 +13,7 @@ from cxrtool.training.guidance import refuse_unread_guidance
 # 5: units join studies and copies; keys of prepared pixels; no ramps from trained weights; nothing
 # is kept before --label-ramp is over. 6: model card, label table; no mean latents of rare vectors
 # 7: relativistic pairs of one condition; the card says how often images were shown. 8: a flow's
-# churn is chosen by validation images. 9: the weights name seen.json in their
+# steps are chosen by validation images. 9: the weights name seen.json in their
 # header
 FORMAT = 9
 SEVERAL = True  # torchrun

@@ -7,11 +7,9 @@ arXiv 2207.12598) goes on from what the network says without the labels towards,
 says with them; inside an interval of t only, if wanted (Kynkäänniemi et al. 2024, arXiv
 2404.07724). A single label may have a weight of its own: it adds, or takes away, the difference
 that it makes to know this label beside all others (as concepts are composed by Liu et al. 2022,
-arXiv 2206.01714). With churn, part of the noise is fresh at every step (Karras et al. 2022, arXiv
-2206.00364, algorithm 2), which corrects the errors of earlier steps.
+arXiv 2206.01714).
 """
 
-import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,12 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from cxrtool.training.rng import torch_generator
-
 Velocity = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-
-CHURNED = (0.02, 0.9)  # times between which noise is added
-INFLATION = 1.05  # of its deviation: a network that learned least squares takes too much away
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,6 @@ class Sampling:
         interval: Times between which the guidance acts, in [0, 1].
         labels: Weights of single labels, by name, in the place of `guidance`.
         solver: "heun", or "euler" for one call a step.
-        churn: Growth of the ratio of noise to image before each step, by fresh noise; 0 for none.
     """
 
     steps: int = 8
@@ -48,7 +40,6 @@ class Sampling:
     interval: tuple[float, float] = (0.0, 1.0)
     labels: Mapping[str, float] = field(default_factory=dict)
     solver: str = "heun"
-    churn: float = 0.0
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
@@ -71,18 +62,17 @@ class Sampling:
     @property
     def described(self) -> str:
         """In half a line."""
-        churn = f", churn {self.churn:g}" if self.churn else ""
         if self.guidance == 1.0 and not self.labels:
-            return f"{self.calls} calls, no guidance{churn}"
+            return f"{self.calls} calls, no guidance"
         low, high = self.interval
         where = "" if (low, high) == (0.0, 1.0) else f" from time {low:g} to {high:g}"
         single = "".join(f", {weight:g} of {name}" for name, weight in self.labels.items())
-        return f"{self.calls} calls, guidance {self.guidance:g}{single}{where}{churn}"
+        return f"{self.calls} calls, guidance {self.guidance:g}{single}{where}"
 
     def to_json(self) -> dict[str, Any]:
-        """For records: without solver, weights of labels and churn where they are as usual."""
+        """For records: no solver where that is Heun's, no weights where no label has one."""
         record = asdict(self)
-        usual = {"solver": "heun", "labels": {}, "churn": 0.0}
+        usual = {"solver": "heun", "labels": {}}
         return {k: v for k, v in record.items() if k not in usual or v != usual[k]}
 
 
@@ -185,55 +175,9 @@ def way(
 
     x = noise
     yield x
-    fresh = fresh_noise(noise, how.steps) if how.churn else None
     for start, end in pairwise(how.times):
-        if fresh is not None and CHURNED[0] <= start <= CHURNED[1]:
-            x, start = churned(x, start, how.churn, next(fresh))
         slope = velocity(x, start)
         there = x + (end - start) * slope
         euler = end == 0 or how.solver == "euler"
         x = there if euler else x + (end - start) / 2 * (slope + velocity(there, end))
         yield x
-
-
-def churned(x: Tensor, t: float, churn: float, fresh: Tensor) -> tuple[Tensor, float]:
-    """An image on its way, set back to a time of more noise.
-
-    At time t the image is (1 - t) data + t noise: a ratio of noise to data of t / (1 - t), which
-    grows by 1 + churn.
-
-    Args:
-        x: `[N, C, H, W]` at time t.
-        t: In (0, 1).
-        churn: See `Sampling`.
-        fresh: `[N, C, H, W]` standard normal.
-
-    Returns:
-        The image, and its time.
-    """
-    before = t / (1 - t)
-    after = before * (1 + churn)
-    time = after / (1 + after)
-    added = INFLATION * math.sqrt(after**2 - before**2)
-    return (1 - time) * (x / (1 - t) + added * fresh), time
-
-
-def fresh_noise(noise: Tensor, n: int) -> Iterator[Tensor]:
-    """n more noise images for each noise image, which it decides itself.
-
-    So an image stays what its seed makes it, whatever is sampled beside it.
-
-    Args:
-        noise: `[N, C, H, W]`.
-        n: How many.
-
-    Yields:
-        `[N, C, H, W]` standard normal.
-    """
-    generators = [
-        torch_generator("churn", hashlib.sha256(image.tobytes()).hexdigest())
-        for image in noise.detach().float().cpu().numpy()
-    ]
-    for _ in range(n):
-        images = [torch.randn(noise.shape[1:], generator=own) for own in generators]
-        yield torch.stack(images).to(noise)

@@ -16,7 +16,7 @@ from cxrtool.generators.augment import TOLD
 from cxrtool.generators.choices import Request
 from cxrtool.generators.execution import Execution
 from cxrtool.generators.feed import Feed
-from cxrtool.generators.flow import finished, sampling
+from cxrtool.generators.flow import finished
 from cxrtool.generators.flow import trainer as flow
 from cxrtool.generators.flow.network import Network, Sizes, read_sizes
 from cxrtool.generators.flow.sampling import Sampling, sample
@@ -76,34 +76,6 @@ def test_the_flow_of_normal_data_ends_in_that_data() -> None:
     assert errors[32] < 0.002
     assert errors[8] / errors[16] > 2.5  # of second order, nearly: the last step is Euler's
     assert errors[16] / errors[32] > 2.5
-
-
-@pytest.mark.parametrize("churn", [0.1, 0.5])
-def test_churn_changes_images_and_not_their_distribution(
-    churn: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sampling, "INFLATION", 1.0)
-    z = noise(64)
-    plain, churned = (
-        sample(of_normal_data, z, torch.zeros(64, 0), Sampling(steps=32, churn=c))
-        for c in (0.0, churn)
-    )
-    assert float((plain - churned).abs().mean()) > 0.1 * SPREAD
-    assert float(churned.mean()) == pytest.approx(MEAN, abs=0.02)
-    assert float(churned.std()) == pytest.approx(SPREAD, rel=0.05)
-    again = [
-        sample(of_normal_data, part, torch.zeros(len(part), 0), Sampling(32, churn=churn))
-        for part in z.split(48)
-    ]
-    torch.testing.assert_close(torch.cat(again), churned, rtol=0, atol=1e-6)
-
-
-def test_churn_is_part_of_the_record() -> None:
-    how = Sampling(churn=0.2)
-    assert Sampling.from_json(how.to_json()) == how
-    assert "churn" not in Sampling().to_json()  # images made before it are replayed without
-    assert how.calls == Sampling().calls
-    assert "churn 0.2" in how.described
 
 
 @pytest.mark.parametrize(
