@@ -141,6 +141,16 @@ def test_images_get_what_train_cls_stored(study: Path, kind: str, tmp_path: Path
         assert above == yes.tolist()
 
 
+def test_a_synthetic_set_is_read_like_any_other(study: Path, tmp_path: Path) -> None:
+    """Its images, prepared or as files, get the same; nothing else is needed."""
+    synth = cls_sets.synth(tmp_path / "synth", study / "data", n=20)
+    found = predict(study, study / "c1", synth, out=tmp_path / "out")
+    assert len(found) == 20
+    files = predict(study, study / "c1", *sorted((synth / "images").glob("*")), out=tmp_path / "f")
+    gap = files[["A", "B"]].to_numpy() - found[["A", "B"]].to_numpy()
+    assert np.abs(gap).max() < 1e-6
+
+
 def test_decisions_are_a_table_of_labels(study: Path, tmp_path: Path) -> None:
     predict(study, study / "c1", study / "films", out=tmp_path / "out")
     table = tmp_path / "out" / "decisions.csv"
