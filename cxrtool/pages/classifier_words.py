@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cxrtool.pages import other_patients
 from cxrtool.stats.classifier_results import Evaluation
 from cxrtool.stats.comparison import Difference
 from cxrtool.stats.groups import Group
@@ -99,6 +100,8 @@ def headline(e: Evaluation, shown: Sequence[Difference]) -> str:
         counted(len(np.unique(e.codes)), who)
         + ("" if e.patients_known else " of identical images"),
     )
+    if e.other_patients is not None:
+        return other_patients.finding(e.other_patients, ", ".join(extent))
     return f"{_finding(e, shown)} ({', '.join(extent)})."
 
 

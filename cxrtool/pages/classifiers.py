@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from cxrtool.pages import classifier_sections as more
-from cxrtool.pages import external_sections, figures, page
+from cxrtool.pages import external_sections, figures, other_patients, page
 from cxrtool.pages.classifier_words import arms, headline
-from cxrtool.stats.classifier_results import Evaluation, prevalence, primary, with_counts
+from cxrtool.stats.classifier_results import Evaluation, leading, prevalence, with_counts
 from cxrtool.stats.comparison import COMPARED, MEAN, Difference, group_score
 from cxrtool.stats.curves import pr_points, roc_points
 from cxrtool.stats.intervals import METRICS
@@ -38,8 +38,7 @@ def _first(e: Evaluation) -> str:
 
 def _shown(e: Evaluation) -> list[Difference]:
     """What the page is about: the primary differences, else the first; nothing for one arm."""
-    means = [d for d in e.differences if d.row == MEAN and d.metric == "auroc"]
-    return primary(e) or means[:1]
+    return leading(e.differences)
 
 
 def detail(e: Evaluation) -> str:
@@ -47,7 +46,8 @@ def detail(e: Evaluation) -> str:
     shown = _shown(e)
     pixels = f"Training and test rows were {e.compared}." if e.compared else ""
     elsewhere = external_sections.detail(e)
-    texts = (_finding(e, shown), more.about(e, shown), e.unfair, pixels, elsewhere)
+    lent = other_patients.detail(e.other_patients) if e.other_patients else ""
+    texts = (lent or _finding(e, shown), more.about(e, shown), e.unfair, pixels, elsewhere)
     return " ".join(text for text in texts if text)
 
 
@@ -67,6 +67,7 @@ def _finding(e: Evaluation, shown: Sequence[Difference]) -> str:
 def build(e: Evaluation) -> page.Page:
     """The whole page."""
     sections = [_key_numbers(e), _scores(e)]
+    sections += other_patients.sections(e.other_patients)
     if e.differences:
         sections += _differences(e)
     sections += external_sections.sections(e)

@@ -15,6 +15,7 @@ from cxrtool.stats.calibration import Errors
 from cxrtool.stats.comparison import MEAN, Difference, Scored
 from cxrtool.stats.external import External
 from cxrtool.stats.groups import Group
+from cxrtool.stats.other_patients import OtherPatients
 from cxrtool.stats.studies import Studies
 
 BY_PIXELS = "compared by pixels only: patient ids of different namespaces cannot be compared"
@@ -97,6 +98,8 @@ class Evaluation:
         cautions: Sentences that a reader must see (labels left out, failed gates).
         near: Judged rows that are near copies of images that a run has seen.
         external: The same runs on rows of other hospitals.
+        other_patients: What images of a generator of other people are worth; None where that is not
+            the question.
     """
 
     source: str
@@ -124,6 +127,7 @@ class Evaluation:
     cautions: Sequence[str] = field(default_factory=list)
     near: Sequence[NearRows] = field(default_factory=list)
     external: Sequence[External] = field(default_factory=list)
+    other_patients: OtherPatients | None = None
 
 
 def why_undefined(truth: np.ndarray, mask: np.ndarray) -> str | None:
@@ -174,6 +178,12 @@ def run_name(groups: Sequence[Group], run: int) -> str:
 def primary(e: Evaluation) -> list[Difference]:
     """The primary comparisons of mean AUROC, one in each regimen that has one."""
     return [d for d in e.differences if d.primary and d.row == MEAN and d.metric == "auroc"]
+
+
+def leading(differences: Sequence[Difference]) -> list[Difference]:
+    """Those that a page leads with: the primary ones, else the first; of mean AUROC."""
+    means = [d for d in differences if d.row == MEAN and d.metric == "auroc"]
+    return [d for d in means if d.primary] or means[:1]
 
 
 def prevalence(e: Evaluation) -> np.ndarray:

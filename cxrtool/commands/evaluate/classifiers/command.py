@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from cxrtool import classifiers
-from cxrtool.commands.evaluate.classifiers import external, inputs, page
+from cxrtool.commands.evaluate.classifiers import external, inputs, other_patients, page
 from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core import console, fingerprints, runs
 from cxrtool.data import near_rows
 from cxrtool.pages import classifier_tables, external_tables, render
 from cxrtool.pages import classifiers as classifier_page
+from cxrtool.pages import other_patients as other_patient_words
 from cxrtool.stats import comparison, joining
 from cxrtool.stats.calibration import label_errors, perfect_errors
 from cxrtool.stats.classifier_results import Evaluation, primary, run_name
@@ -79,6 +80,10 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         comparison.compare(scored, groups),
         *(scored, groups, test.truth, test.mask, scores, test.codes),
     )
+    lent_runs = other_patients.lent_runs(run, folds, described)
+    lent = {k: lent_runs[own[0]] for k, own in enumerate(members) if set(own) <= lent_runs.keys()}
+    others = other_patients.in_evaluation(scored, groups, differences, first, lent)
+    fair = first if others is None else other_patients.fair(first, lent)
     shown_networks = [networks[own[0]] for own in members]
     inside = external.Inside(test, scores, scored, groups, networks, members)
     result = Evaluation(
@@ -103,10 +108,11 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         subgroups=page.score_subgroups(config, test, scores, groups),
         maps=page.activation_panels(config, test, shown_networks, groups, device),
         image_reports=[fingerprints.read_json(path / "metrics.json") for path in image_reports],
-        unfair=page.unfair(first),
-        cautions=page.cautions(left_out, test, scores, first, scored.rare),
+        unfair=page.unfair(fair),
+        cautions=page.cautions(left_out, test, scores, fair, scored.rare),
         near=near,
         external=external.evaluate(config, run, elsewhere, inside, device),
+        other_patients=others,
     )
     for caution in result.cautions:
         console.warn(caution)
@@ -178,6 +184,11 @@ def write_outputs(
             "subgroup_differences": between.records,
             "near_copies": near.records,
             **{name.removesuffix(".csv"): table.records for name, table in elsewhere.items()},
+            **(
+                {"other_patients": other_patient_words.records(result.other_patients)}
+                if result.other_patients
+                else {}
+            ),
         },
     )
     render.write(run, classifier_page.build(result), "evaluate classifiers", with_markdown=True)
