@@ -32,7 +32,9 @@ def finding(o: OtherPatients, extent: str) -> str:
     beyond = _BASELINE.get(o.baseline, o.baseline)
     one = len(o.gains) == 1
     if o.people:
-        subject = f"synthetic images from {'a generator' if one else 'generators'} of other patients"
+        subject = (
+            f"synthetic images from {'a generator' if one else 'generators'} of other patients"
+        )
     else:
         subject = f"synthetic images from {'a shared generator' if one else 'shared generators'}"
     verdicts = dict.fromkeys(gain.added.verdict for gain in o.gains)
@@ -117,7 +119,9 @@ def sections(o: OtherPatients | None) -> list[page.Section]:
     ceiling = o.gains[0].ceiling
     if ceiling is not None:
         value = with_interval(ceiling.value, ceiling.low, ceiling.high, signed=True)
-        rows.append([f"{o.pooled:,} real images of other patients beside one's own", value, "–", "100 %"])
+        rows.append(
+            [f"{o.pooled:,} real images of other patients beside one's own", value, "–", "100 %"]
+        )
     beyond = _BASELINE.get(o.baseline, o.baseline)
     pairs = counted(o.gains[0].added.pairs, "pair")
     caption = (
