@@ -14,7 +14,8 @@ from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_opt
 # which each seed has a synthetic set of its own are one arm; what a verdict is about, and what it
 # would find; near copies of what the runs have seen are listed; the mean leaves labels of few
 # patients out; degenerate resamples give no interval
-# 9: a treatment is no baseline; of several sets the first sentence names each
+# 9: a treatment is no baseline; of several sets the first sentence names each; where generators
+# know other patients than the data set, that is the question
 FORMAT = 9
 #: No name of an external set: rows of --data are called so.
 OWN_ROWS = ("internal", "test", "train", "val", "all")
