@@ -372,7 +372,7 @@ complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcom
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from clip' -s h -l help -d 'Show this page.'
 complete -c cxr -f -n '__fish_seen_subcommand_from evaluate; and not __fish_seen_subcommand_from classifiers clip images labels privacy' -a images -d 'Measure synthetic images against held-out real ones.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from images' -l split -x -a 'train val test all' -d 'Real rows that are the reference.'
-complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from images' -l real -r -d 'Real dataset directory.'
+complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from images' -l real -r -d 'Real dataset directory. Without it told is what the set shows by itself.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from images' -l features -r -d 'Output of train-cls: its features are the first space, and it reads the labels.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from images' -l clip -r -d 'Output of finetune-clip: its image tower is one more feature space.'
 complete -c cxr -n '__fish_seen_subcommand_from evaluate; and __fish_seen_subcommand_from images' -l inception -r -d 'Weights of the FIDs Inception (torch-fidelitys file): one more feature space.'

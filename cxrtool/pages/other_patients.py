@@ -6,6 +6,7 @@ generator was trained on.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from cxrtool.pages import page
 from cxrtool.stats.other_patients import Gain, OtherPatients
@@ -139,23 +140,15 @@ def sections(o: OtherPatients | None) -> list[page.Section]:
     ]
 
 
-def records(o: OtherPatients | None) -> list[dict[str, str | float]]:
+def records(o: OtherPatients | None) -> list[dict[str, Any]]:
     """The same for programs."""
-    if o is None:
-        return []
-    out: list[dict[str, str | float]] = []
-    for gain in o.gains:
+    out: list[dict[str, Any]] = []
+    for gain in o.gains if o is not None else ():
         kinds = {"added": gain.added, "alone": gain.alone, "ceiling": gain.ceiling}
-        for kind, d in kinds.items():
-            if d is not None:
-                out.append(
-                    {"set": set_name(gain), "what": kind, "minus": d.b, "value": d.value}
-                    | {"low": d.low, "high": d.high}
-                )
+        values = {kind: (d.b, d.value, d.low, d.high) for kind, d in kinds.items() if d is not None}
         if gain.share is not None:
-            value, low, high = gain.share
-            out.append(
-                {"set": set_name(gain), "what": "share", "minus": "", "value": value}
-                | {"low": low, "high": high}
-            )
+            values["share"] = ("", *gain.share)
+        names = ("minus", "value", "low", "high")
+        for kind, own in values.items():
+            out.append({"set": set_name(gain), "what": kind, **dict(zip(names, own, strict=True))})
     return out

@@ -13,7 +13,7 @@ from typing import Any
 
 from cxrtool.classifiers import architectures, arms, guard, task
 from cxrtool.classifiers.inputs import input_size, learnable, refuse_thin_fraction, wanted_labels
-from cxrtool.commands.train_cls import inputs, training
+from cxrtool.commands.train_cls import alone, inputs, training
 from cxrtool.commands.train_cls.options import POOLED, Config
 from cxrtool.core import console, fingerprints, runs
 from cxrtool.data import published
@@ -36,14 +36,23 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     if earlier is not None:
         fingerprints.require_complete(earlier, stages=("train-cls",))
     learned = config.chosen_arm != "duplicate"
-    seen, extra = guard.seen_in_training(
-        data, rows, synths, earlier, learned=learned, others=others
-    )
+    if alone.is_alone(config):
+        seen, extra = alone.seen_alone(data, earlier), {"generator": 0, "start": 0}
+    else:
+        seen, extra = guard.seen_in_training(
+            data, rows, synths, earlier, learned=learned, others=others
+        )
     foreign = guard.foreign_weights(config.weights, config.init_from)
     seen = seen.merge(foreign)
     histories = inputs.warn_of_histories(seen, data)
     inputs.warn_of_unfairness(extra)
-    near = inputs.list_near_copies(run, data, rows["train"], synths, others)
+    if alone.is_alone(config):
+        histories.append(alone.CAUTION)
+        console.warn(alone.CAUTION)
+        near, sources, validated = {}, [data], {"validated_on": "synthetic"}
+    else:
+        near = inputs.list_near_copies(run, data, rows["train"], synths, others)
+        sources, validated = synths, {}
     requested = wanted_labels(data, config.classes)
     refuse_thin_fraction(data, rows["train"], config, requested, policy)
     start = inputs.load_start(config, requested)
@@ -82,7 +91,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "start_saw_more": extra["start"],
         "starts_from": None if start is None else start.origin,
         "start_digest": next((ref.fingerprint[:8] for ref in run.inputs("init")), None),
-        "sources": [inputs.source_record(synth) for synth in synths],
+        "sources": [inputs.source_record(synth) for synth in sources],
+        **validated,
     }
     header = published.header_of(run.path(SEEN))
     models.save_model(run, fit.network, {**description, **more}, header)
@@ -117,14 +127,16 @@ def plan(config: Config) -> dict[str, Any]:
     Raises:
         InputError: a fraction that leaves too few positives, as the run itself would.
     """
-    data = load_dataset(config.data)
+    policy = LabelPolicy.from_options(config)
+    own = alone.is_alone(config)
+    data = alone.load_alone(config, policy) if own else load_dataset(config.data)
     rows = select_rows(data, config)
     requested = wanted_labels(data, config.classes)
-    refuse_thin_fraction(data, rows, config, requested, LabelPolicy.from_options(config))
+    refuse_thin_fraction(data, rows, config, requested, policy)
     sets = [load_dataset(path) for path in config.synth]
     pooled = config.chosen_arm == POOLED
     more = [len(select_rows(s, SelectionOptions(view=config.view)) if pooled else s) for s in sets]
-    images = sum(more) + (0 if config.chosen_arm == "synthetic-only" else len(rows))
+    images = sum(more) + (0 if config.chosen_arm == "synthetic-only" and not own else len(rows))
     steps = config.budget(images)
     return {
         "arm": config.chosen_arm,

@@ -20,6 +20,7 @@ from cxrtool.classifiers.arms import (
 )
 from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.pretrained import Start
+from cxrtool.commands.train_cls import alone
 from cxrtool.commands.train_cls.options import POOLED, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
@@ -44,6 +45,8 @@ def load_inputs(config: Config, policy: LabelPolicy) -> tuple[Dataset, list[Data
     Raises:
         InputError: They cannot be trained on together.
     """
+    if alone.is_alone(config):
+        return alone.load_alone(config, policy), [], []
     data = load_dataset(config.data)
     require_labels(data, "a classifier")
     refuse_made_rows(data, "validation and test are real, always")
@@ -123,7 +126,10 @@ def training_parts(
     others: Sequence[Other] = (),
 ) -> tuple[dict[str, Part], dict[str, str], list[int]]:
     """The arm's images; the labels they cannot teach, with the reason; positions of the others."""
-    parts = compose(config.chosen_arm, data, rows, synths, read, others)
+    if alone.is_alone(config):
+        parts = alone.parts_alone(data, rows, read)
+    else:
+        parts = compose(config.chosen_arm, data, rows, synths, read, others)
     # What is learned last must be learnable.
     last = ["real"] if config.chosen_arm == "pretrain-finetune" else list(parts)
     taught = joined([parts[name] for name in last])
@@ -206,7 +212,8 @@ def announce(
             who = "the other set" if config.chosen_arm == POOLED else "SYNTH"
             console.warn(f"{who} says nothing about {', '.join(unknown)}: masked there")
     images = ", ".join(f"{len(part):,} {name}" for name, part in parts.items())
+    kind = "synthetic" if alone.is_alone(config) else "real"
     console.say(
-        f"arm {config.chosen_arm}, {config.arch}: {images} images to train on, {len(val):,} real"
+        f"arm {config.chosen_arm}, {config.arch}: {images} images to train on, {len(val):,} {kind}"
         f" ones to validate, {len(labels)} label{'s' if len(labels) > 1 else ''}"
     )

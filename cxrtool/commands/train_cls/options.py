@@ -44,7 +44,11 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     Example: cxr train-cls data synth -o cls-gan --arm gan --seed 1
     """
 
-    data: Path = argument("Real dataset directory with train and val.", role="data")
+    data: Path = argument(
+        "Real dataset directory with train and val; for --arm synthetic-only without SYNTH a"
+        " synthetic one, where there is no real image.",
+        role="data",
+    )
     synth: tuple[Path, ...] = argument(
         "Outputs of synthesize or edit; for --arm pooled other real dataset directories.",
         (),
@@ -184,7 +188,7 @@ class Config(SelectionOptions, PolicyOptions, Computing):
 
     def validate(self) -> None:
         arm = self.chosen_arm
-        if arm in WITH_SYNTH and not self.synth:
+        if arm in WITH_SYNTH and arm != "synthetic-only" and not self.synth:
             raise UsageError(
                 f"--arm {arm} needs a synthetic set", hint="cxr train-cls DATA SYNTH -o OUT"
             )

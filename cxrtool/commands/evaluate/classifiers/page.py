@@ -115,6 +115,12 @@ def cautions(
             f"Predictions of {len(test.folds)} folds are pooled: each image was judged by the"
             " network of its fold that has not seen the patient."
         )
+    made = [n for n, d in enumerate(described, start=1) if d.get("validated_on") == "synthetic"]
+    if made:
+        sentences.append(
+            f"Synthetic images alone chose and calibrated {run_numbers(made, runs)}: probabilities"
+            " and thresholds are theirs."
+        )
     lacking = [(d.get("calibration") or {}).get("uncalibrated", ()) for d in described]
     sentences += [
         f"{', '.join(names)} not calibrated in {run_numbers(own, runs)}: no positive in validation."

@@ -9,12 +9,14 @@ Extractors and generators that have seen the reference rows are refused (exit 5)
 """
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cxrtool.classifiers import arms
 from cxrtool.commands.evaluate.images import measures
+from cxrtool.commands.evaluate.images.alone import run_alone
 from cxrtool.commands.evaluate.images.options import Config
 from cxrtool.core import console, runs
 from cxrtool.core.errors import InputError
@@ -35,7 +37,9 @@ from cxrtool.training.rng import numpy_rng
 def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Embed, measure, show."""
     device = setup(config.device, config.threads)
-    real, synth = load_sets(config)
+    if config.real is None:
+        return run_alone(config, run, device)
+    real, synth = load_sets(config, config.real)
     reference = select.select_rows(real, config)
     train = select.select_rows(real, config, split="train", allow_empty=True)
     near_copies = near_rows.near_rows(synth, np.arange(len(synth)), real, train)
@@ -109,14 +113,14 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     return write_outputs(run, result)
 
 
-def load_sets(config: Config) -> tuple[Dataset, Dataset]:
+def load_sets(config: Config, real_path: Path) -> tuple[Dataset, Dataset]:
     """The real and the synthetic set.
 
     Raises:
         InputError: Their pixels are not made alike, rows are of the wrong kind, or `--gan` is not
             the generator behind SYNTH.
     """
-    real, synth = load_dataset(config.real), load_dataset(config.synth)
+    real, synth = load_dataset(real_path), load_dataset(config.synth)
     if not len(synth):
         raise InputError("holds no image", file=synth.path)
     arms.refuse_unfinished(synth)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import REQUIRED, Computing, argument, option
+from cxrtool.core.config import GIVEN, Computing, argument, option
 from cxrtool.data.options import SPLIT_CHOICES, SelectionOptions, row_option
 
 # 4: units join studies and copies; copies of held-out images are refused. 5: variety by label.
@@ -25,26 +25,33 @@ class Config(SelectionOptions, Computing):
     """
 
     synth: Path = argument("Output of synthesize or edit.", role="synth")
-    real: Path = option("Real dataset directory.", REQUIRED, role="real")
+    real: Path | None = option(
+        "Real dataset directory. Without it told is what the set shows by itself.", role="real"
+    )
     features: Path | None = option(
         "Output of train-cls: its features are the first space, and it reads the labels.",
         role="features",
     )
     clip: Path | None = option(
-        "Output of finetune-clip: its image tower is one more feature space.", role="clip"
+        "Output of finetune-clip: its image tower is one more feature space.",
+        only={"real": GIVEN},
+        role="clip",
     )
     inception: Path | None = option(
         "Weights of the FID's Inception (torch-fidelity's file): one more feature space.",
+        only={"real": GIVEN},
         role="inception",
     )
     rad_dino: Path | None = option(
         "Weights of RAD-DINO (backbone_compatible.safetensors of its page): one more feature"
         " space.",
+        only={"real": GIVEN},
         role="rad_dino",
     )
     gan: Path | None = option(
         "Output of train-gan behind SYNTH: membership is tested by its discriminator,"
         " or by its loss where it is a flow.",
+        only={"real": GIVEN},
         role="gan",
     )
     splits: int = sampling_option("Random real/real splits to average over.", 10, min=1)
