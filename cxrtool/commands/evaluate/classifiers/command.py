@@ -82,8 +82,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     )
     lent_runs = other_patients.lent_runs(run, folds, described)
     lent = {k: lent_runs[own[0]] for k, own in enumerate(members) if set(own) <= lent_runs.keys()}
-    others = other_patients.in_evaluation(scored, groups, differences, first, lent)
-    fair = first if others is None else other_patients.fair(first, lent)
+    lending = other_patients.in_evaluation(scored, groups, differences, first, lent)
+    fair = first if lending is None else other_patients.fair(first, lent)
     shown_networks = [networks[own[0]] for own in members]
     inside = external.Inside(test, scores, scored, groups, networks, members)
     result = Evaluation(
@@ -112,7 +112,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         cautions=page.cautions(left_out, test, scores, fair, scored.rare),
         near=near,
         external=external.evaluate(config, run, elsewhere, inside, device),
-        other_patients=others,
+        other_patients=lending,
     )
     for caution in result.cautions:
         console.warn(caution)
