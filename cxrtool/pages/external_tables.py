@@ -37,6 +37,28 @@ def tables(e: Evaluation, *, names: bool) -> dict[str, Records]:
     return out | ({NEAR: Records(near)} if near else {})
 
 
+def summary(e: Evaluation) -> dict[str, Any]:
+    """For `result.json`: by name how much was scored, mean AUROC of each arm, and what to know."""
+    if not e.external:
+        return {}
+    return {
+        "external": {
+            x.name: {
+                "images": x.images,
+                "patients": x.patients,
+                "labels": [use.label for use in x.compared],
+                "mean_auroc": {
+                    group.name: group_score(x.external.scored, group, len(x.compared), 0)[0]
+                    for group in e.groups
+                    if x.external is not None
+                },
+                "cautions": list(x.notes),
+            }
+            for x in e.external
+        }
+    }
+
+
 def scores(e: Evaluation) -> Records:
     """One record an external set, side, arm and label, the mean over labels last."""
     out = []

@@ -102,7 +102,12 @@ def test_all_rows_are_scored_and_arms_are_compared_there(
     outcome = external(sets, out, f"south={south}", arms=("none", "standard"))
     first = json.loads((out / "metrics.json").read_text())
     assert "south (120 images, 60 patients)" in first["answer"]
-    assert outcome.result["summary"]["answer"] == first["answer"]
+    summary = outcome.result["summary"]
+    assert summary["answer"] == first["answer"]
+    own = summary["external"]["south"]
+    assert (own["images"], own["patients"], own["labels"]) == (120, 60, ["A", "B"])
+    assert set(own["mean_auroc"]) == {"none", "standard"}
+    assert any("pixels only" in caution for caution in own["cautions"])
     differences = pd.read_csv(out / "external_differences.csv")
     assert (differences["external"] == "south").all()
     assert set(differences["a"] + differences["b"]) == {"standardnone"}

@@ -205,4 +205,5 @@ def write_outputs(
             for k, value in enumerate(result.scored.points[:, -1, 0])
         },
         "cautions": list(result.cautions),
+        **external_tables.summary(result),
     }
