@@ -43,13 +43,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     datasets, others = external.load(config)
     rows = [joining.rows_to_judge(data, config, names, described) for data in datasets]
     folds = joining.assign_folds(datasets, rows, names, described)
-    compared = ""
-    for fold in folds:
-        # A leak at another size is a leak first.
-        compared = inputs.refuse_seen_rows(run, fold, config.split) or compared
-        for k in fold.runs:
-            joining.refuse_other_pixels(names[k], described[k], fold.data)
-
+    compared = inputs.refuse_rows(run, config, folds, names, described)
     elsewhere = external.admitted(config, run, others, folds[0], names, described)
     set_names = inputs.read_set_names(config)
     joining.refuse_names(set_names, folds, described)

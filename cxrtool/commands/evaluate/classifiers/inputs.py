@@ -26,7 +26,7 @@ from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.stats.calibration import Errors, errors_of, isotonic
 from cxrtool.stats.classifier_results import BY_PIXELS, EQUAL_IDS, IN_PART, WITHOUT_IDS
 from cxrtool.stats.comparison import Scored, score_runs
-from cxrtool.stats.joining import Fold, positions, refuse_made_images
+from cxrtool.stats.joining import Fold, positions, refuse_made_images, refuse_other_pixels
 from cxrtool.stats.studies import Studies, by_study, study_codes
 from cxrtool.stats.verdicts import FEW_PATIENTS
 
@@ -105,6 +105,27 @@ def refuse_other_sets(run: Run, described: list[dict[str, Any]]) -> None:
                 file=option,
                 hint="give what belongs to the runs",
             )
+
+
+def refuse_rows(
+    run: Run,
+    config: Config,
+    folds: Sequence[Fold],
+    names: Sequence[str],
+    described: Sequence[dict[str, Any]],
+) -> str:
+    """Refuse rows that a run has seen, or that were made otherwise than its images.
+
+    Returns:
+        As `refuse_seen_rows`, of the last fold that has something to say.
+    """
+    compared = ""
+    for fold in folds:
+        # A leak at another size is a leak first.
+        compared = refuse_seen_rows(run, fold, config.split) or compared
+        for k in fold.runs:
+            refuse_other_pixels(names[k], described[k], fold.data)
+    return compared
 
 
 def refuse_seen_rows(run: Run, fold: Fold, split: str) -> str:
