@@ -13,6 +13,7 @@ from typing import Any
 
 from cxrtool.classifiers import architectures, arms, guard, task
 from cxrtool.classifiers.inputs import input_size, learnable, refuse_thin_fraction, wanted_labels
+from cxrtool.classifiers.training import ClassifierTrainer
 from cxrtool.commands.train_cls import alone, inputs, training
 from cxrtool.commands.train_cls.options import POOLED, Config
 from cxrtool.core import console, fingerprints, runs
@@ -96,9 +97,6 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     }
     header = published.header_of(run.path(SEEN))
     models.save_model(run, fit.network, {**description, **more}, header)
-    chosen = fit.chosen
-    console.say(f"best mean validation AUROC {chosen.score:.4f} at step {chosen.step:,}")
-    best = next(entry for entry in fit.history if entry["step"] == chosen.step)
     return {
         "arm": config.chosen_arm,
         "arch": config.arch,
@@ -109,6 +107,17 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "near_copies": near,
         "cautions": histories,
         "test_images": len(test),
+        **outcome(fit, description),
+        "temperature": calibration.temperature,
+    }
+
+
+def outcome(fit: ClassifierTrainer, description: dict[str, Any]) -> dict[str, Any]:
+    """How the training went, for the summary; the best step is said."""
+    chosen = fit.chosen
+    console.say(f"best mean validation AUROC {chosen.score:.4f} at step {chosen.step:,}")
+    best = next(entry for entry in fit.history if entry["step"] == chosen.step)
+    return {
         "steps": fit.steps,
         "phases": description["phases"],
         "kept_phase": description["kept_phase"],
@@ -117,7 +126,6 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "best_step": chosen.step,
         "val_auroc": chosen.score,
         "val_auroc_by_label": best["val_auroc_by_label"],
-        "temperature": calibration.temperature,
     }
 
 
