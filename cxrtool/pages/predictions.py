@@ -28,7 +28,7 @@ from cxrtool.pages.page import (
 SHOWN, TILE_PX = 24, 256
 #: Rows of the table of all images; more stand in predictions.csv alone.
 MOST_ROWS = 500
-#: Probabilities named below an image.
+#: Findings named below an image, and in the first sentence.
 NAMED = 3
 MARK = "▲"
 AFTER = f"\N{NO-BREAK SPACE}{MARK}"
@@ -162,8 +162,10 @@ def answer(e: Predictions) -> str:
         return f"The image reaches the threshold of {', '.join(names) or 'no finding'}."
     if not some:
         return f"Of {images}, none reaches the threshold of a finding."
-    order = np.argsort(-counts, kind="stable")[:3]
-    often = ", ".join(f"{e.labels[k]} {counts[k]:,}" for k in order if counts[k])
+    order = [k for k in np.argsort(-counts, kind="stable") if counts[k]]
+    often = ", ".join(f"{e.labels[k]} {counts[k]:,}" for k in order[:NAMED])
+    if len(order) > NAMED:
+        often += f" and {len(order) - NAMED} more"
     verb = "reaches" if some == 1 else "reach"
     return f"Of {images}, {some:,} {verb} the threshold of at least one finding: {often}."
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from cxrtool.commands.predict.command import FEW_IMAGES, strangeness
+from cxrtool.pages import predictions as page
 from cxrtool.pages import render
 from cxrtool.pages.predictions import MARK, SHOWN, Album, Predictions, answer, build, percent
 
@@ -71,6 +72,14 @@ def test_the_album_keeps_what_lies_farthest_above(block: int) -> None:
 )  # fmt: skip
 def test_the_answer_in_a_sentence(rows: list[list[float]], single: bool, sentence: str) -> None:
     assert answer(predictions(np.array(rows), single=single)) == sentence
+
+
+def test_findings_that_the_sentence_does_not_name_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page, "NAMED", 1)
+    rows = np.array([[0.6, 0.7, 0.1], [0.1, 0.7, 0.1]])
+    assert answer(predictions(rows, single=False)).endswith("at least one finding: B 2 and 1 more.")
 
 
 def test_html_and_markdown_say_the_same() -> None:
