@@ -162,10 +162,10 @@ def answer(e: Predictions) -> str:
         return f"The image reaches the threshold of {', '.join(names) or 'no finding'}."
     if not some:
         return f"Of {images}, none reaches the threshold of a finding."
-    order = [k for k in np.argsort(-counts, kind="stable") if counts[k]]
-    often = ", ".join(f"{e.labels[k]} {counts[k]:,}" for k in order[:NAMED])
-    if len(order) > NAMED:
-        often += f" and {len(order) - NAMED} more"
+    places = [k for k in np.argsort(-counts, kind="stable") if counts[k]]
+    often = ", ".join(f"{e.labels[k]} {counts[k]:,}" for k in places[:NAMED])
+    if len(places) > NAMED:
+        often += f" and {len(places) - NAMED} more"
     verb = "reaches" if some == 1 else "reach"
     return f"Of {images}, {some:,} {verb} the threshold of at least one finding: {often}."
 
