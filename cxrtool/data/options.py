@@ -4,10 +4,12 @@ They stand apart from what they do (`select`, `labels`), so that the command lin
 NumPy and pandas.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from cxrtool.core.config import ROWS, option
+from cxrtool.core.errors import UsageError
 
 UNCERTAIN = ("ones", "zeros", "ignore")
 BLANK = ("zeros", "ignore")
@@ -60,3 +62,16 @@ class PolicyOptions:
         "zeros",
         choices=BLANK,
     )
+
+
+def column_names(pairs: Sequence[str]) -> dict[str, str]:
+    """``--column KEY=NAME`` taken apart: names of columns by what they hold.
+
+    Raises:
+        UsageError: Not KEY=NAME.
+    """
+    parts = [text.partition("=") for text in pairs]
+    for text, (key, _, name) in zip(pairs, parts, strict=True):
+        if not key or not name:
+            raise UsageError(f"--column {text}: write KEY=NAME, such as image=path")
+    return {key.strip(): name.strip() for key, _, name in parts}

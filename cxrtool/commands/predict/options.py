@@ -8,7 +8,7 @@ from pathlib import Path
 from cxrtool.core.config import Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import DATASET
-from cxrtool.data.options import SPLIT_CHOICES, VIEWS, row_option
+from cxrtool.data.options import SPLIT_CHOICES, VIEWS, column_names, row_option
 from cxrtool.data.sources.base import NO_MODALITY
 
 FORMAT = 1
@@ -118,11 +118,7 @@ class Config(Computing):
 
     def named_columns(self) -> dict[str, str]:
         """``--column`` taken apart."""
-        pairs = [text.partition("=") for text in self.column]
-        for text, (key, _, name) in zip(self.column, pairs, strict=True):
-            if not key or not name:
-                raise UsageError(f"--column {text}: write KEY=NAME, such as image=path")
-        return {key.strip(): name.strip() for key, _, name in pairs}
+        return column_names(self.column)
 
 
 def is_classifier(path: Path) -> bool:

@@ -9,7 +9,7 @@ from cxrtool.core import console
 from cxrtool.core.config import ABSENT, GIVEN, AnyBut, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import is_format_namespace
-from cxrtool.data.options import ROW_RULES
+from cxrtool.data.options import ROW_RULES, column_names
 from cxrtool.data.sources.base import FOLDERS, FORMATS, MARKS, NO_MODALITY
 from cxrtool.data.sources.recognition import AUTO, recognize
 from cxrtool.data.sources.tree import IMAGE_SUFFIXES
@@ -261,11 +261,7 @@ class Config:
 
     def named_columns(self) -> dict[str, str]:
         """``--column`` taken apart."""
-        pairs = [text.partition("=") for text in self.column]
-        for text, (key, _, name) in zip(self.column, pairs, strict=True):
-            if not key or not name:
-                raise UsageError(f"--column {text}: write KEY=NAME, such as image=path")
-        return {key.strip(): name.strip() for key, _, name in pairs}
+        return column_names(self.column)
 
 
 def words(texts: tuple[str, ...]) -> tuple[str, ...]:
