@@ -39,7 +39,7 @@ DOING = {
     "pooled": "adding real images of another data set",
 }
 AUGMENTED = {
-    "safe": "all of them a little turned, shifted and scaled each time",
+    "safe": "all of them a little turned, shifted, scaled and changed in contrast each time",
     "flips": "flipped at random",
 }
 _BETTER = "the synthetic images help beyond showing the real ones again"
