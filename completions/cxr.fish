@@ -153,6 +153,7 @@ complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l templates-file
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l wordings -x -a 'auto plain templates' -d 'What becomes of a text. plain: it is taken as it is; templates: it is put into prompts and followed by what the labels say of a few findings; auto: templates for phrases (rules), plain for sentences.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l positives -x -a 'text labels none' -d 'Pairs that count as matching: those of equal text, those of equal labels, or none but each image and its own text.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l negation-weight -r -d 'Weight of the loss that tells what a text says from its denial (effusion from no effusion); 0 leaves it out.'
+complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l min-patients -r -d 'Patients in whose texts a word must stand for model.json to name it among those that the CLIP has met; rarer ones may be names.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l augment -x -a 'mild none' -d 'Augmentation: mild (small rotation, shift, scale, contrast), or none.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l select-by -x -a 'retrieval auroc' -d 'Held-out score that picks the network: mean retrieval, or mean zero-shot auroc.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l patience -r -d 'Stop after so many evaluations in a row without a better score; 0: never.'

@@ -9,7 +9,9 @@ into templates and followed by what the labels say of a few findings. Else a mod
 is", "no" and the labels' own names for the first time in its zero-shot test.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -60,6 +62,37 @@ class PairTexts:
 def group_numbers(keys: Iterable[Hashable]) -> np.ndarray:
     """Number equal keys equally, in order of first appearance: [N] int64."""
     return np.asarray(pd.factorize(np.array(list(keys), dtype=object))[0], dtype=np.int64)
+
+
+class _Letters(dict[int, int | str]):
+    """For `str.translate`: letters and the marks that go with them stay, all else is a blank."""
+
+    def __missing__(self, code: int) -> int | str:
+        self[code] = code if unicodedata.category(chr(code))[0] in "LM" else " "
+        return self[code]
+
+
+_LETTERS = _Letters()
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in order: runs of letters of any script, in lower case, no numbers."""
+    return unicodedata.normalize("NFC", text).lower().translate(_LETTERS).split()
+
+
+def common_words(words: Iterable[Set[str]], units: np.ndarray, least: int) -> list[str]:
+    """The words of at least so many patients, sorted; a rarer one may be a name.
+
+    Args:
+        words: N sets of words.
+        units: [N], equal for rows of one patient.
+        least: Patients that a word needs.
+    """
+    patients: defaultdict[object, set[str]] = defaultdict(set)
+    for unit, own in zip(units.tolist(), words, strict=True):
+        patients[unit] |= own
+    counts = Counter(word for own in patients.values() for word in own)
+    return sorted(word for word, n in counts.items() if n >= least)
 
 
 def reference_column(table: pd.DataFrame) -> str:

@@ -53,6 +53,7 @@ SHARED = {
     "--loss": "the loss",
     "--lr": "peak learning rate",
     "--map-labels": "other names for labels",
+    "--min-patients": "patients that something needs to be named in an output",
     "--n": "number of images to make",
     "--precision": "precision of the networks",
     "--seed": "seed of what is drawn",

@@ -7,6 +7,7 @@ patients best.
 """
 
 import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,12 @@ from cxrtool.clip.texts import PairTexts, target_groups
 from cxrtool.clip.training import ClipTask, ClipTrainer, make_pairs
 from cxrtool.commands.finetune_clip.options import ORIGINAL, Config
 from cxrtool.commands.finetune_clip.pairs import explain, pairs_of, recipe_of, said_in, seen_of
+from cxrtool.commands.finetune_clip.vocabulary import (
+    Vocabulary,
+    prompt_words,
+    training_units,
+    words_shown,
+)
 from cxrtool.core import console, runs
 from cxrtool.core.errors import InputError
 from cxrtool.data import cache, manifest
@@ -57,12 +64,14 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         dataset.labels,
         *label_arrays(dataset, val_rows, LabelPolicy.from_options(config)),
     )
-    cut = sum(model.cut(text) != "" for text in {row[0] for row in train.wordings})
+    different = {text for row in train.wordings for text in row}
+    ends = {text: end for text in different if (end := model.cut(text))}
+    cut = len(ends.keys() & {row[0] for row in train.wordings})
     explain(train, len(train_rows), len(val_rows), cut, chosen)
-    steps, best_step = 0, 0
+    steps, best_step, words = 0, 0, Vocabulary.of_start(config)
     if config.text != ORIGINAL:
-        steps, best_step = fit(
-            config, run, world, model, dataset, train_rows, train, held, templates
+        steps, best_step, words = fit(
+            config, run, world, model, dataset, train_rows, train, held, templates, words, ends
         )
     world.close()
     if run.helps:
@@ -71,7 +80,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     final = holdout.evaluate(model, held, templates)
     show(final)
     run.write_json(architecture.CONFIG_FILE, chosen.to_json())
-    meta = description(config, dataset, chosen, templates, train.origin)
+    meta = description(config, dataset, chosen, templates, train.origin, words)
     seen_of(dataset, train_rows, val_rows, config).save(run)
     save_model(run, model.network, meta, header_of(run.path(SEEN)))
     return {
@@ -102,11 +111,13 @@ def fit(
     texts: PairTexts,
     held: HeldOut,
     templates: Templates,
-) -> tuple[int, int]:
+    words: Vocabulary,
+    ends: Mapping[str, str],
+) -> tuple[int, int, Vocabulary]:
     """Train on the rows; the model has the weights that read the held-out pairs best.
 
     Returns:
-        The steps that were taken, and the one of those weights.
+        The steps that were taken, the one of those weights, and the words that they have met.
 
     Raises:
         InputError: No held-out label has both classes: there is no AUROC to select by.
@@ -149,7 +160,14 @@ def fit(
             "before training: nothing was gained"
         )
     model.network.load_state_dict(best.state)
-    return trainer.step_number, best.step
+    epochs = -(-trainer.step_number // epoch)  # each of which took the next wording
+    shown = words_shown(
+        [row[:epochs] for row in texts.wordings],
+        ends,
+        prompt_words(templates, dataset.labels),
+        (claims.values != losses.OPEN) & (config.negation_weight > 0),
+    )
+    return trainer.step_number, best.step, words.with_words(shown, training_units(dataset, rows))
 
 
 def plan(config: Config) -> dict[str, Any]:
@@ -182,7 +200,12 @@ def show(measures: dict[str, Any]) -> None:
 
 
 def description(
-    config: Config, data: manifest.Dataset, chosen: Architecture, templates: Templates, origin: str
+    config: Config,
+    data: manifest.Dataset,
+    chosen: Architecture,
+    templates: Templates,
+    origin: str,
+    words: Vocabulary,
 ) -> dict[str, Any]:
     """What model.json says beside the weights."""
     info = data.info
@@ -209,6 +232,7 @@ def description(
         },
         "templates": templates.to_json(),
         "text": {"strategy": config.text, "origin": origin},
+        "words": words.to_json(),
         "lock": list(config.locked),
         "seed": config.seed,
     }

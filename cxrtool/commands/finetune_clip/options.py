@@ -18,8 +18,9 @@ LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
 # 2: claims and their denials. 3: unread labels open, norms frozen. 4: claims balanced. 5: weights
 # bring their activation, mean and deviation; bicubic resampling stays in range; texts are read as
 # by extract-reports 4; units join studies and copies; keys of prepared pixels. 6: texts are read as
-# by extract-reports 6. 10: the weights name seen.json in their header
-FORMAT = 10
+# by extract-reports 6. 10: the weights name seen.json in their header. 11: model.json names the
+# words of the texts
+FORMAT = 11
 SEVERAL = True  # torchrun
 TRAINED = {"text": AnyBut((ORIGINAL,))}
 """Where an option of the training applies: with ``--text original`` nothing is trained."""
@@ -116,6 +117,12 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         " effusion'); 0 leaves it out.",
         3.0,
         min=0,
+    )
+    min_patients: int = contrast_option(
+        "Patients in whose texts a word must stand for model.json to name it among those that the"
+        " CLIP has met; rarer ones may be names.",
+        5,
+        min=1,
     )
     augment: str = fit_option(
         "Augmentation: mild (small rotation, shift, scale, contrast), or none.",

@@ -16,7 +16,7 @@ from cxrtool.commands.finetune_clip.options import EPOCHS, ORIGINAL, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data import manifest, maps, select
-from cxrtool.data.keys import Seen
+from cxrtool.data.keys import SEEN, Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.reports import Labeler
 from cxrtool.training.device import has_fast_bfloat16
@@ -147,6 +147,6 @@ def seen_of(data: manifest.Dataset, rows: np.ndarray, val_rows: np.ndarray, conf
         seen = Seen.of(data, rows).merge(Seen.choosing(data, val_rows))
         sources.append(config.data)
     for source in sources:
-        if source is not None and (source / "seen.json").is_file():
+        if source is not None and (source / SEEN).is_file():
             seen = seen.merge(Seen.load(source))
     return seen
