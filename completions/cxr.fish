@@ -177,7 +177,7 @@ complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -s v -l verbose -
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l debug -d 'Say everything, with tracebacks.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -s h -l help -d 'Show this page.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l clip -r -d 'Output of finetune-clip, which reads the text.'
-complete -c cxr -n '__fish_seen_subcommand_from edit' -l target -r -d 'What the images should show (or, with --sign -, should not); may be repeated.'
+complete -c cxr -n '__fish_seen_subcommand_from edit' -l target -r -d 'What the images should show (or, with --sign -, should not); several at once with a sign each (+edema, -effusion); may be repeated.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l targets -r -d 'Text file with a target per line; # begins a comment.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l n -r -d 'How many generated images to edit.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l data -r -d 'Dataset directory whose real images to edit, in place of generated ones.'

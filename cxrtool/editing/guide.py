@@ -15,7 +15,7 @@ squared difference, mean over the map), and a pyramid of averaged pixels, which 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -31,8 +31,8 @@ class TextGuide:
 
     Attributes:
         encoder: Embeds images.
-        target: [D] unit vector of the target text.
-        opposite: [D] unit vector of what it is compared with.
+        target: [D] unit vector of the target text; of several texts the mean of theirs.
+        opposite: [D] unit vector of what it is compared with, or such a mean.
         sign: +1 or -1.
         others: [K, D] unit directions of observations that are to stay as they are; None for none.
         hold: Weight of their change.
@@ -109,6 +109,26 @@ def make_guide(
             hint="say the target in other words, or choose another --against",
         )
     return TextGuide(encoder, ends[0], ends[1], sign, others, hold)
+
+
+def joined(
+    guides: Sequence[TextGuide], others: Tensor | None = None, hold: float = 0.0
+) -> TextGuide:
+    """One guide of several texts, each with its sign; one alone keeps its sign and its ends.
+
+    Of several, the ends are means of what is asked for and of its opposites, and the sign is +.
+
+    Args:
+        guides: Of one encoder.
+        others: See `TextGuide`.
+        hold: See `TextGuide`.
+    """
+    first = guides[0]
+    if len(guides) == 1:
+        return replace(first, others=others, hold=hold)
+    ends = [(g.target, g.opposite) if g.sign > 0 else (g.opposite, g.target) for g in guides]
+    target, opposite = (torch.stack(vectors).mean(dim=0) for vectors in zip(*ends, strict=True))
+    return TextGuide(first.encoder, target, opposite, 1, others, hold)
 
 
 Measure = Callable[[Tensor], Tensor]

@@ -90,7 +90,7 @@ def write(run: Run, jobs: Sequence[Job]) -> None:
     _write_dataset(run, jobs[0].starts, jobs)
     by_target: dict[str, list[Job]] = {}
     for job in jobs:
-        by_target.setdefault(job.request.text, []).append(job)
+        by_target.setdefault(job.request.target.text, []).append(job)
     for k, same in enumerate(by_target.values()):
         end = "" if len(by_target) == 1 else f"-{k:04}"
         pictures = {"panels": panels_of(same[-1])}
@@ -103,8 +103,8 @@ def write(run: Run, jobs: Sequence[Job]) -> None:
         save_direction(
             run,
             strongest.ways,
-            target=strongest.request.text,
-            sign=strongest.request.sign,
+            target=strongest.request.target.text,
+            sign=strongest.request.target.sign,
             labels=strongest.names,
             gan=run.input("gan").path,
             images=strongest.starts.n,
@@ -112,8 +112,8 @@ def write(run: Run, jobs: Sequence[Job]) -> None:
         )
     rows = [
         {
-            "target": job.request.text,
-            "sign": job.request.sign,
+            "target": job.request.target.text,
+            "sign": job.request.target.sign,
             "strength": f"{job.strength:g}",
             "label": c.label,
             "role": c.role,

@@ -26,6 +26,7 @@ from cxrtool.data.images import to_float, to_uint8
 from cxrtool.data.labels import denied, nothing_found
 from cxrtool.editing.guide import TextGuide
 from cxrtool.editing.starts import Starts
+from cxrtool.editing.targets import Target
 from cxrtool.training.protocols import Classifier
 
 ABSENT = 0.5  # share of the threshold below which a label is read as absent
@@ -71,18 +72,16 @@ class Request:
 
     Attributes:
         method: Way of editing.
-        text: The target.
-        sign: "+" or "-".
-        targets: Labels that the text names and that the teacher can verify.
+        target: The target.
+        signs: Labels that it names and that the teacher can verify -> "+" or "-".
         contradicted: Labels that cannot be there together with a target.
         excludes: A label that means the absence of others ("No Finding") -> those others.
         single: Whether an image has one label at most; that of the highest probability stays.
     """
 
     method: str
-    text: str
-    sign: str
-    targets: tuple[str, ...] = ()
+    target: Target
+    signs: Mapping[str, str] = field(default_factory=dict)
     contradicted: tuple[str, ...] = ()
     excludes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     single: bool = False
@@ -118,17 +117,17 @@ def accepted(teacher: Readings | None, request: Request) -> np.ndarray | None:
 
     Where nothing was to be found, no finding may be read either.
     """
-    if teacher is None or not request.targets:
+    if teacher is None or not request.signs:
         return None
-    there = np.stack([teacher.reads(label) for label in request.targets], axis=1)
-    if request.sign == "-":
-        return np.asarray((~there).all(axis=1))
-    accept = there.all(axis=1)
-    for target in request.targets:
-        for other in request.excludes.get(target, ()):
+    accept = np.ones(len(teacher.after), dtype=bool)
+    for label, sign in request.signs.items():
+        there = teacher.reads(label)
+        accept &= there if sign == "+" else ~there
+        excluded = request.excludes.get(label, ()) if sign == "+" else ()
+        for other in excluded:
             if other in teacher.labels:
                 accept &= ~teacher.reads(other)
-    return np.asarray(accept)
+    return accept
 
 
 def label_cells(
@@ -154,7 +153,7 @@ def label_cells(
     read = [label for label in teacher.labels if label in cells]
     for label in read:
         there = teacher.reads(label)
-        absent = ~there if label in request.targets else teacher.lacks(label)
+        absent = ~there if label in request.signs else teacher.lacks(label)
         cells[label] = np.where(there, "1", np.where(absent, "0", ""))
     if request.single:  # where several labels are 1, the most probable one stays
         after = teacher.after[:, [teacher.labels.index(label) for label in read]]
@@ -166,7 +165,7 @@ def label_cells(
     for nothing, findings in request.excludes.items():
         if nothing not in cells:
             continue
-        if accept is not None and request.sign == "+" and nothing in request.targets:
+        if accept is not None and request.signs.get(nothing) == "+":
             # Accepted: the teacher reads none of them.
             cells.loc[accept, [label for label in read if label in findings]] = "0"
         there = cells[[f for f in findings if f in cells]].isin(("1", "-1")).any(axis=1)
@@ -282,14 +281,13 @@ class Job:
         if self.teacher is None:
             return []
         read, request = self.teacher, self.request
-        roles = request.targets, request.contradicted
+        roles = tuple(request.signs), request.contradicted
         return changes(read.labels, read.before, read.after, *roles)
 
     @property
     def title(self) -> str:
         """For people."""
-        way = "towards" if self.request.sign == "+" else "away from"
-        return f"{way} “{self.request.text}”, strength {self.strength:g}"
+        return f"{self.request.target}, strength {self.strength:g}"
 
     def manifest_table(
         self, names: Sequence[str], columns: pd.DataFrame, verified: bool
@@ -307,8 +305,8 @@ class Job:
             strength=f"{self.strength:g}",
             image=list(names),
             source="edited",
-            prompt=self.request.text,
-            edit=f"{self.request.method} {self.request.sign}",
+            prompt=self.request.target.text,
+            edit=f"{self.request.method} {self.request.target.sign}",
             start_labels=[
                 "|".join(n for n, c in zip(labels, row, strict=True) if c == "1")
                 for row in self.starts.cells
@@ -326,8 +324,8 @@ class Job:
         columns: dict[str, Any] = {
             "image": list(names),
             "parent": self.starts.parents,
-            "prompt": self.request.text,
-            "sign": self.request.sign,
+            "prompt": self.request.target.text,
+            "sign": self.request.target.sign,
             "strength": f"{self.strength:g}",
         }
         numbers = dict(self.numbers)
@@ -347,15 +345,15 @@ class Job:
         moved = numbers["direction_after"] - numbers["direction_before"]
         summary = {
             "images": self.starts.n,
-            "target": request.text,
-            "sign": request.sign,
+            "target": request.target.text,
+            "sign": request.target.sign,
             "method": request.method,
             "similarity_before": means["direction_before"],
             "similarity_after": means["direction_after"],
-            "moved_as_asked": float(((moved if request.sign == "+" else -moved) > 0).mean()),
+            "moved_as_asked": float(((moved if request.target.sign == "+" else -moved) > 0).mean()),
             "gray_rms": means["gray_rms"],
             "distance": means["distance"],
-            "targets": list(request.targets),
+            "targets": list(request.signs),
             "accepted": None if accept is None else int(accept.sum()),
         }
         if "inversion_gray_rms" in means:

@@ -15,7 +15,15 @@ from cxrtool import clip, generators
 from cxrtool.clip.templates import from_json
 from cxrtool.commands.edit.guard import guard, seen_of
 from cxrtool.commands.edit.options import Config
-from cxrtool.commands.edit.tools import guide_of, method_of, named_in, teacher_of, texts_of, usable
+from cxrtool.commands.edit.reading import read_target
+from cxrtool.commands.edit.tools import (
+    guide_of,
+    method_of,
+    say_who_verifies,
+    teacher_of,
+    texts_of,
+    usable,
+)
 from cxrtool.core.config import shared_values
 from cxrtool.core.runs import Run
 from cxrtool.data import manifest, select
@@ -24,6 +32,7 @@ from cxrtool.editing import blocks, optimization, output, tools
 from cxrtool.editing.guide import Distance, pyramid_distance, tower_distance
 from cxrtool.editing.record import Job, Readings, Request, measure
 from cxrtool.editing.starts import generated_starts, real_starts
+from cxrtool.editing.targets import refuse_unobeyed
 from cxrtool.pages import edits
 from cxrtool.pages import render as render_page
 from cxrtool.training import device as devices
@@ -38,10 +47,14 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     generator, meta = usable(network, config.gan), network.meta
     encoder = clip.load(config.clip, device)
     templates = from_json(encoder.meta["templates"], config.clip / "model.json")
-    # Those of the starts, be they generated or real, and of the CLIP: a denial is refused early.
-    for text in texts:
-        named_in(text, (*generator.labels, *encoder.meta["labels"]), templates)
-    guides = [guide_of(text, config, encoder, templates) for text in texts]
+    teacher = teacher_of(config, device)
+    known = [*generator.labels, *encoder.meta["labels"], *(teacher.labels if teacher else ())]
+    if config.data is not None:
+        known += manifest.load_dataset(config.data).labels
+    targets = [read_target(text, config.sign, known, templates) for text in texts]
+    for target in targets:
+        refuse_unobeyed(target, config.method)
+    guides = [guide_of(target, config, encoder, templates) for target in targets]
     distance: Distance = pyramid_distance
     if config.feature_maps == "tower":
         distance = tower_distance(encoder.shallow_features)
@@ -55,24 +68,22 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             generator, meta, config.data, config, distance, recipe, device, run, config.block
         )
     labels = starts.info.labels
-    named_by = {text: named_in(text, labels, templates) for text in texts}
-    teacher = teacher_of(config, named_by, labels, device)
+    say_who_verifies(teacher, targets, labels)
     options = tools.Options(**shared_values(tools.Options, config))
     method = method_of(config, tools.Tools(options, run, generator, encoder, distance, device))
     jobs, strengths = [], config.strengths()
-    for number, (text, guide) in enumerate(zip(texts, guides, strict=True)):
-        named = named_by[text]
-        targets = tuple(n for n in named if teacher is not None and n in teacher.labels)
+    for number, (target, guide) in enumerate(zip(targets, guides, strict=True)):
+        named = tuple(label for label in labels if label in target.labels)
+        signs = target.signs(teacher.labels) if teacher else {}
         request = Request(
             config.method,
-            text,
-            config.sign,
-            targets,
-            tuple(templates.contradicted_by(targets, labels)),
+            target,
+            signs,
+            tuple(templates.contradicted_by(tuple(signs), labels)),
             templates.excludes(labels),
             starts.info.kind == "single",
         )
-        editor = method.for_text(number, text, guide)
+        editor = method.for_text(number, target.text, guide)
         for place, strength in enumerate(strengths):
 
             def work(positions: np.ndarray) -> dict[str, np.ndarray]:
@@ -84,14 +95,14 @@ def run(config: Config, run: Run) -> dict[str, Any]:
                 return {**arrays, "distance": distances, **moved}
 
             folder = f"blocks/{number:04}-{place:02}"
-            shown = f"editing: {text}" + (f", {strength:g}" if len(strengths) > 1 else "")
+            shown = f"editing: {target.text}" + (f", {strength:g}" if len(strengths) > 1 else "")
             arrays = blocks.in_blocks(starts.n, config.block, work, run, shown, folder)
             readings = None
             if teacher is not None:
                 before, after = (arrays[f"teacher_{when}"] for when in ("before", "after"))
                 readings = Readings(teacher.labels, before, after, config.threshold)
             ways = editor.direction(arrays, strength)
-            jobs.append(Job(request, tuple(named), strength, ways, arrays, starts, readings))
+            jobs.append(Job(request, named, strength, ways, arrays, starts, readings))
     output.write(run, jobs)
     seen = seen_of(config)
     page = edits.build(jobs, unknown_history(seen))

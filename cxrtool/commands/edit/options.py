@@ -12,8 +12,8 @@ from cxrtool.data.options import SelectionOptions
 # 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
 # resampling stays in range; units join studies and copies; keys of prepared pixels. 8: texts are
-# read as by extract-reports 6
-FORMAT = 11
+# read as by extract-reports 6. 12: a target that is no assertion is refused
+FORMAT = 12
 
 LATENT = {"method": ("latent",)}
 GLOBAL = {"method": ("global",)}
@@ -34,13 +34,15 @@ class Config(SelectionOptions, Computing):
     with a page, report.html. With --teacher, a classifier reads every image before and after, and
     only edits that it confirms count as verified.
 
-    Example: cxr edit gan --clip clip --target "left pleural effusion" --n 16 -o edits
+    Example: cxr edit gan --clip clip --target "enlarged heart" --n 16 -o edits
     """
 
     gan: Path = argument("Output of train-gan.", role="gan")
     clip: Path = option("Output of finetune-clip, which reads the text.", REQUIRED, role="clip")
     target: tuple[str, ...] = option(
-        "What the images should show (or, with --sign -, should not); may be repeated.", ()
+        "What the images should show (or, with --sign -, should not); several at once with a sign"
+        ' each ("+edema, -effusion"); may be repeated.',
+        (),
     )
     targets: Path | None = option(
         "Text file with a target per line; # begins a comment.", metavar="FILE", role="targets"

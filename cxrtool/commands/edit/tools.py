@@ -4,9 +4,8 @@ In: the options. Out: texts, a generator that can be edited, text directions, a 
 or a refusal that names what would work.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +14,19 @@ from torch.nn import functional
 
 from cxrtool import classifiers
 from cxrtool.clip import ClipModel, holdout
-from cxrtool.clip.templates import Templates, load_templates
+from cxrtool.clip.templates import Templates
 from cxrtool.commands.edit.options import Config
 from cxrtool.core import console
-from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data.maps import canonical
+from cxrtool.core.errors import InputError
 from cxrtool.editing.global_method import GlobalMethod
-from cxrtool.editing.guide import TextGuide, make_guide
+from cxrtool.editing.guide import TextGuide, joined, make_guide
 from cxrtool.editing.latent_method import LatentMethod
 from cxrtool.editing.optimization import EditInS, EditInW, LatentRecipe, SpaceEdit
 from cxrtool.editing.relevance import channel_statistics
+from cxrtool.editing.targets import Part, Target
 from cxrtool.editing.tools import Tools
-from cxrtool.reports import Labeler, assert_mention
 from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
 
-OWN = "radiograph"  # templates whose words the report rules know, or leave out on purpose
 LATENTS = 10_000  # behind the standard deviations of styles
 
 
@@ -101,9 +98,18 @@ def method_of(config: Config, tools: Tools) -> GlobalMethod | LatentMethod:
     return LatentMethod(tools, start, LatentRecipe(**given))
 
 
-def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
-    """The text direction, with a warning for what the CLIP will not read of it."""
-    prompts = templates.about(target)
+def guide_of(target: Target, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
+    """The text direction of all parts, with a warning for what the CLIP will not read of them."""
+    weight = config.others()
+    others = others_of(target, encoder, templates) if weight else None
+    guides = [_guide_of_part(part, config, encoder, templates) for part in target.parts]
+    return joined(guides, others, weight)
+
+
+def _guide_of_part(
+    part: Part, config: Config, encoder: ClipModel, templates: Templates
+) -> TextGuide:
+    prompts = templates.about(part.text)
     cut = max((encoder.cut(prompt) for prompt in prompts), key=len)
     if cut:
         console.warn(
@@ -112,118 +118,51 @@ def guide_of(target: str, config: Config, encoder: ClipModel, templates: Templat
         )
     opposite = list(templates.neutral)
     if config.against == "negation":
-        opposite = [template.replace("{}", target) for template in templates.negative]
-    weight = config.others()
-    others = others_of(target, encoder, templates) if weight else None
-    sign = 1 if config.sign == "+" else -1
-    return make_guide(encoder, encoder, prompts, opposite, sign, others, weight)
+        opposite = [template.replace("{}", part.text) for template in templates.negative]
+    return make_guide(encoder, encoder, prompts, opposite, 1 if part.sign == "+" else -1)
 
 
-def others_of(target: str, encoder: ClipModel, templates: Templates) -> torch.Tensor | None:
+def others_of(target: Target, encoder: ClipModel, templates: Templates) -> torch.Tensor | None:
     """Unit directions [K, D] of the observations that a target leaves open; None without any.
 
     Not those that it names, nor those that mean the absence of others ("No Finding"), which every
     finding contradicts.
     """
     labels = tuple(encoder.meta["labels"])
-    named = named_in(target, labels, templates)
     absent = [label for label in labels if "allows" in templates.labels.get(label, {})]
-    others = [label for label in labels if label not in (*named, *absent)]
+    others = [label for label in labels if label not in (*target.labels, *absent)]
     if not others:
         return None
     vectors = holdout.label_vectors(encoder, templates, others)
     return functional.normalize(vectors[:, 0] - vectors[:, 1], dim=1)
 
 
-def teacher_of(
-    config: Config, named: dict[str, list[str]], labels: tuple[str, ...], device: torch.device
-) -> Classifier | None:
-    """The teacher; says which targets it can verify.
+def teacher_of(config: Config, device: torch.device) -> Classifier | None:
+    """The teacher, or None."""
+    return None if config.teacher is None else classifiers.load(config.teacher, device)
+
+
+def say_who_verifies(
+    teacher: Classifier | None, targets: Sequence[Target], labels: Sequence[str]
+) -> None:
+    """Say that nobody verifies the edits, or warn of targets that a teacher cannot verify.
 
     Args:
-        config: The options.
-        named: Every target and the labels that it names.
+        teacher: Reads images before and after; None for nobody.
+        targets: What to edit towards.
         labels: Those of the starts.
-        device: Where to compute.
     """
-    if config.teacher is None:
+    if teacher is None:
+        named = any(set(target.labels) & set(labels) for target in targets)
         console.say(
             "no --teacher: nobody verifies these edits, and their labels stay blank"
-            + ("" if any(named.values()) else " (no target names a label of the generator)")
+            + ("" if named else " (no target names a label of the generator)")
         )
-        return None
-    teacher: Classifier = classifiers.load(config.teacher, device)
+        return
     shared = ", ".join(label for label in labels if label in teacher.labels)
-    for text, names in named.items():
-        if not set(names) & set(teacher.labels):
+    for target in targets:
+        if not set(target.labels) & set(teacher.labels):
             console.warn(
-                f"the target {text!r} names no label that the teacher reads ({shared}): "
+                f"the target {target.text!r} names no label that the teacher reads ({shared}): "
                 "its edits cannot be verified"
             )
-    return teacher
-
-
-def named_in(text: str, labels: Sequence[str], templates: Templates) -> list[str]:
-    """The labels that a target says are there, in their order: it is read like a report.
-
-    Labels that `extract-reports` knows, under any of their spellings, are read by its rules ("the
-    heart is enlarged", "pneumothoraces"); others by their name or the templates' phrases, with the
-    same rules for negation. A text that denies a label is refused: an edit has a direction, and its
-    sign says which way along it.
-
-    Raises:
-        UsageError: it says of a label that it is not there.
-    """
-    rules, values = _labeler().rules, _observations(text)
-    named: list[str] = []
-    denied: list[str] = []
-    for label in dict.fromkeys(labels):
-        observation = canonical(label)
-        ruled = observation in rules.observations
-        there = values.get(observation) if ruled else None
-        if there is None and observation != rules.no_finding:
-            own = _own_phrases(label) if ruled else ()
-            there = _by_phrase(
-                text, {label, *(p for p in templates.phrases(label) if p not in own)}
-            )
-        if there is not None:
-            (named if there else denied).append(label)
-    if denied:
-        positive = templates.phrases(denied[0])[0]
-        raise UsageError(
-            f"--target {text!r} says that there is no {' and no '.join(denied)}",
-            hint=f"name the finding and move away from it: --target {positive!r} --sign -",
-        )
-    return named
-
-
-def _observations(text: str) -> Mapping[str, bool]:
-    """Observation -> there or denied, by the rules of `extract-reports`."""
-    labeler = _labeler()
-    reading = labeler.label(text)
-    values = {name: value != 0 for name, value in reading.values.items() if value is not None}
-    nothing = labeler.rules.no_finding
-    plain = any(e.observation == nothing and not e.cue for e in reading.evidence)
-    if nothing in values and (not plain or not all(values.values())):
-        del values[nothing]  # "no effusion" does not say that the image is normal
-    return values
-
-
-def _by_phrase(text: str, phrases: set[str]) -> bool | None:
-    """Whether a text asserts one of the phrases, or else denies one; None without any."""
-    assertions = []
-    for phrase in sorted(phrases):
-        bare = re.escape(re.sub(r"^(an?|the) ", "", phrase.lower()))
-        if match := re.search(rf"\b{bare}(?:e?s)?\b", text, re.IGNORECASE):
-            assertions.append(assert_mention(text, match.group()).value != "negative")
-    return any(assertions) if assertions else None
-
-
-@cache
-def _own_phrases(label: str) -> tuple[str, ...]:
-    return tuple(load_templates(OWN).phrases(label))
-
-
-@cache
-def _labeler() -> Labeler:
-    return Labeler()

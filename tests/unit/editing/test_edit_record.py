@@ -17,6 +17,7 @@ from cxrtool.editing.record import (
     accepted,
     label_cells,
 )
+from cxrtool.editing.targets import Target
 
 LABELS = ("A", "B", "C")
 START = np.array([["1", "0", ""], ["0", "0", "-1"]], dtype=object)
@@ -28,7 +29,8 @@ TEACHER = Readings(
 def _asked(targets: list[str], sign: str = "+", nothing: str = "") -> Request:
     """`nothing` is a label that means the absence of all others."""
     others = tuple(label for label in LABELS if label != nothing)
-    return Request("latent", "c", sign, tuple(targets), (), {nothing: others} if nothing else {})
+    signs, target = dict.fromkeys(targets, sign), Target.plain("c", targets, sign)
+    return Request("latent", target, signs, (), {nothing: others} if nothing else {})
 
 
 def test_without_a_teacher_no_label_is_claimed() -> None:
@@ -73,7 +75,7 @@ def test_nothing_is_not_claimed_beside_a_finding_that_nobody_read() -> None:
 
 
 def test_a_single_label_set_keeps_the_most_probable_one() -> None:
-    asked = Request("latent", "c", "+", ("C",), single=True)
+    asked = Request("latent", Target.plain("c", ["C"]), {"C": "+"}, single=True)
     found = label_cells(LABELS, START, asked, TEACHER)
     assert found.to_numpy().tolist() == [["0", "0", "1"], ["0", "1", "0"]]
 
@@ -109,6 +111,12 @@ def test_acceptance_needs_every_target_as_asked(
     targets: list[str], sign: str, wanted: list[bool]
 ) -> None:
     assert _accept(TEACHER, _asked(targets, sign)) == wanted
+
+
+def test_parts_of_a_target_are_accepted_each_by_its_sign() -> None:
+    both = Request("latent", Target.plain("c and no b"), {"C": "+", "B": "-"})
+    after = np.array([[0.9, 0.2], [0.9, 0.8], [0.3, 0.2]])
+    assert _accept(Readings(("C", "B"), after, after, 0.5), both) == [True, False, False]
 
 
 def test_the_threshold_decides() -> None:
@@ -164,6 +172,6 @@ def test_no_finding_beside_a_finding_whatever_the_templates_say() -> None:
     after = np.array([[0.9, 0.8, 0.1], [0.9, 0.1, 0.9]])
     teacher = Readings(labels, after, after, 0.5)
     start = np.array([["1", "0", "0"]] * 2, dtype=object)
-    asked = Request("latent", "mass", "+", ("Mass",))
+    asked = Request("latent", Target.plain("mass", ["Mass"]), {"Mass": "+"})
     found = label_cells(labels, start, asked, teacher)
     assert found.to_numpy().tolist() == [["0", "1", "0"], ["1", "0", "1"]]

@@ -419,10 +419,10 @@ def test_the_default_condition_is_the_most_frequent_one(
 
 
 def test_edits_csv_is_plain_csv(runs: dict[str, Path], tmp_path: Path) -> None:
-    execute(edit, _config(runs, target='left, "large"', steps=1), tmp_path / "out")
+    execute(edit, _config(runs, target='left, "plain"', steps=1), tmp_path / "out")
     with open(tmp_path / "out" / "edits.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert rows[0]["prompt"] == 'left, "large"'
+    assert rows[0]["prompt"] == 'left, "plain"'
 
 
 @pytest.mark.parametrize(
@@ -619,3 +619,24 @@ def test_global_needs_a_style_space(runs: dict[str, Path], tmp_path: Path) -> No
     with pytest.raises(InputError, match="no style space") as caught:
         execute(edit, _config(runs, method="global"), tmp_path / "out")
     assert caught.value.hint == "use --method latent"
+
+
+def test_two_parts_are_edited_at_once(runs: dict[str, Path], tmp_path: Path) -> None:
+    config = _config(runs, target="+left, -right", teacher=runs["teacher"], condition=("Right",))
+    result = execute(edit, config, tmp_path / "out").result
+    edits = _edits(tmp_path / "out")
+    assert (edits["Left after"] > edits["Left before"]).all()
+    assert (edits["Right after"] < edits["Right before"]).all()
+    read = (edits["Left after"] >= 0.5) & (edits["Right after"] < 0.5)
+    assert edits["accepted"].tolist() == read.astype(int).tolist()
+    assert result["summary"]["targets"] == ["Left", "Right"]
+    assert set(edits["prompt"]) == {"+left, -right"}
+
+
+@pytest.mark.parametrize("text", ["severe left", "improved left", "+left, -left", "possible left"])
+def test_targets_are_refused_before_any_edit(
+    runs: dict[str, Path], tmp_path: Path, text: str
+) -> None:
+    with pytest.raises(UsageError, match="--target"):
+        execute(edit, _config(runs, target=text), tmp_path / "out")
+    assert not (tmp_path / "out" / "edits.csv").exists()
