@@ -7,17 +7,21 @@ else. Gradients reach the images, never the weights.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from open_clip import CLIP
+from open_clip.hf_model import HFTextEncoder
 from open_clip.modified_resnet import ModifiedResNet
+from open_clip.tokenizer import HFTokenizer
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
 from cxrtool.clip.architecture import Architecture, build, tokenizer
+from cxrtool.clip.huggingface import needed
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.training.models import load_weights, read_model
 
@@ -36,7 +40,7 @@ class ClipModel:
         size: Input size of the image tower, pixels.
         device: Where the network is.
         tokenizer: Open_clip's byte-pair tokenizer, whose vocabulary ships inside the open_clip
-            wheel.
+            wheel, or one of transformers.
         network: The network itself, for training.
         meta: The run's model.json; empty before there is one.
     """
@@ -95,6 +99,10 @@ class ClipModel:
         texts, most of the work).
         """
         network = self.network
+        if isinstance(getattr(network, "text", None), HFTextEncoder):  # masks the padding anyway
+            seen = (tokens != network.text.config.pad_token_id).any(dim=0).nonzero()
+            tokens = tokens[:, : int(seen.max()) + 1]
+            return functional.normalize(network.encode_text(tokens), dim=-1)
         causal = type(network) is CLIP and network.attn_mask is not None
         if not causal or network.text_pool_type != "argmax":
             return functional.normalize(network.encode_text(tokens), dim=-1)
@@ -110,8 +118,13 @@ class ClipModel:
 
     def cut(self, text: str) -> str:
         """The end of a text that does not fit into the context, "" if all of it does."""
-        room = self.tokenizer.context_length - 2  # without the marks of start and end
-        return str(self.tokenizer.decode(self.tokenizer.encode(text)[room:])).strip()
+        words, context = self.tokenizer, self.tokenizer.context_length
+        if isinstance(words, HFTokenizer):
+            own = words.tokenizer
+            tokens = own.encode(words.clean_fn(text), add_special_tokens=False)
+            return str(own.decode(tokens[context - own.num_special_tokens_to_add() :])).strip()
+        # without the marks of start and end
+        return str(words.decode(words.encode(text)[context - 2 :])).strip()
 
     def shallow_features(self, x: Tensor) -> list[Tensor]:
         """The inner maps of the image tower's first half, each [N, C, h, w].
@@ -173,6 +186,8 @@ def load(run_dir: Path | str, device: torch.device | str = "cpu") -> ClipModel:
     meta, state = read_model(run_dir, "clip")
     try:
         architecture = Architecture(meta["arch"], **meta["architecture"])
+        if needed(architecture.model_cfg):
+            architecture = replace(architecture, folder=Path(run_dir))
         network = build(architecture, seed=0)
     except (TypeError, KeyError) as error:
         raise InputError(

@@ -1,9 +1,10 @@
 """Files of CLIP weights: their tensors, and what the network that these belong to needs.
 
-In: a safetensors file, a state saved by torch.save, or a TorchScript archive such as OpenAI
-publishes. Out: the state under open_clip's names, and whether the network has QuickGELU, where the
-file shows it (see `activation_shown`). Nothing of a file is run: a state is read with
-`weights_only=True`, and of an archive its tensors alone, never its program.
+In: a safetensors file, a state saved by torch.save, either of them in parts with an index, or a
+TorchScript archive such as OpenAI publishes. Out: the state under open_clip's names, and whether
+the network has QuickGELU, where the file shows it (see `activation_shown`). Nothing of a file is
+run: a state is read with `weights_only=True`, and of an archive its tensors alone, never its
+program.
 
 What published weights need and their tensors do not show (activation, mean and deviation) are
 `Settings`, with where they are from and what had to be assumed. The table is open_clip's own; one
@@ -11,8 +12,9 @@ more model is added, which is given to people as a file alone.
 """
 
 import io
+import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,11 @@ import torch
 from open_clip import pretrained
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
+from cxrtool.clip import huggingface
 from cxrtool.core.errors import InputError, UsageError
 
 _OPENAI_BUFFERS = ("input_resolution", "context_length", "vocab_size")
@@ -36,6 +39,9 @@ _MASK = "attn_mask"  # in archives, an attribute like any other; open_clip compu
 # The parts of a block in the order of OpenAI's class, which open_clip's has in another one.
 _OPENAI_BLOCK = ("attn.in_proj_weight", "ln_1.weight", "mlp.c_fc.weight", "ln_2.weight")
 _TRANSFORMERS = "text_model.encoder."
+_LFS = b"version https://git-lfs"  # how a file begins that stands for another one
+INDEX = ".index.json"  # end of the name of the file that lists the parts
+_FIRST = 3  # of the tensors that do not fit, told by name
 KEYS = ("mean", "std", "interpolation", "resize_mode")
 _NORMALIZATION = KEYS[:3]  # images are square here, so that all ways to resize are one
 # CheXzero (Tiu et al., Nature Biomedical Engineering 2022) fine-tuned OpenAI's ViT-B/32; its code
@@ -70,13 +76,12 @@ def activation_shown(path: Path) -> tuple[bool | None, str]:
         for call, quick in (("torch.gelu(", False), ("torch.sigmoid(", True)):
             if call in program:
                 return quick, "the program of the archive"
-    names = _names(path)
-    if any(name.startswith(_TRANSFORMERS) for name in names):
+    names = list(shapes(path))
+    if in_transformers_form(names):
         raise InputError(
             "these are weights under the names of Hugging Face's transformers, not of open_clip",
             file=path,
-            hint="most models have both: give open_clip_model.safetensors or "
-            "open_clip_pytorch_model.bin, with the open_clip_config.json beside it",
+            hint="give the folder that holds them and their config.json by --pretrained alone",
         )
     if set(_OPENAI_BUFFERS) <= set(names):
         return True, "OpenAI's numbers beside the weights"
@@ -88,21 +93,29 @@ def activation_shown(path: Path) -> tuple[bool | None, str]:
     return None, ""
 
 
+def in_transformers_form(names: Iterable[str]) -> bool:
+    """Whether these are names of transformers' CLIPModel or SiglipModel."""
+    return any(name.startswith(_TRANSFORMERS) for name in names)
+
+
 def readable(path: Path, folder: Path) -> Path:
     """A file that open_clip can load: the one given, or what it cannot read, written to `folder`.
 
     Raises:
         InputError: unreadable, or more than tensors.
     """
-    if path.suffix == ".safetensors":
-        return path
-    if not _is_archive(path) and not set(_OPENAI_BUFFERS) & set(_names(path)):
+    names = shapes(path).keys()
+    foreign = in_transformers_form(names)
+    openai = _is_archive(path) or bool(set(_OPENAI_BUFFERS) & names)
+    if not foreign and not openai:
         return path
     plain = {
-        name: value.contiguous().clone()
+        name.removeprefix("module."): value.contiguous().clone()
         for name, value in _state(path).items()
         if name not in _OPENAI_BUFFERS and name.rpartition(".")[2] != _MASK
     }
+    if foreign:
+        plain = {k: v.contiguous().clone() for k, v in huggingface.renamed(plain).items()}
     converted = folder / "weights.safetensors"
     save_file(plain, converted)
     return converted
@@ -116,19 +129,34 @@ def _is_archive(path: Path) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _names(path: Path) -> list[str]:
-    """The names of the tensors, in the order of the file and without the prefix of DataParallel."""
+def shapes(path: Path) -> dict[str, list[int]]:
+    """Names and shapes of the tensors, in the order of the file, without DataParallel's prefix.
+
+    Raises:
+        InputError: unreadable, or more than tensors.
+    """
     if path.suffix == ".safetensors":
+        _refuse_pointer(path)
         try:
             with safe_open(path, framework="pt") as file:
-                return [name.removeprefix("module.") for name in file.keys()]  # noqa: SIM118
+                pairs = [(name, file.get_slice(name).get_shape()) for name in file.keys()]  # noqa: SIM118
         except Exception as error:
             raise unreadable(path, error) from error
-    return [str(name).removeprefix("module.") for name in _state(path)]
+    else:
+        pairs = [(k, list(v.shape)) for k, v in _state(path).items() if isinstance(v, Tensor)]
+    return {str(name).removeprefix("module."): list(shape) for name, shape in pairs}
 
 
 def _state(path: Path) -> Mapping[str, Any]:
-    """The tensors by name, of torch.save not read where the file's form allows that."""
+    """The tensors by name, not read before they are used where the file's form allows that."""
+    _refuse_pointer(path)
+    if path.name.endswith(INDEX):
+        return _joined(path)
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except Exception as error:
+            raise unreadable(path, error) from error
     if _is_archive(path):
         return _archived(path)
     try:
@@ -143,6 +171,30 @@ def _state(path: Path) -> Mapping[str, Any]:
     return inner
 
 
+def _joined(index: Path) -> dict[str, Any]:
+    """The tensors of all parts that an index lists."""
+    try:
+        parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"not an index of weights ({error!r})", file=index) from error
+    missing = [name for name in parts if not (index.parent / Path(name).name).is_file()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(parts)} parts are missing, first {missing[0]}",
+            file=index,
+            hint="copy them into the folder of this file",
+        )
+    return {k: v for name in parts for k, v in _state(index.parent / Path(name).name).items()}
+
+
+def _refuse_pointer(path: Path) -> None:
+    with open(path, "rb") as stream:
+        if stream.read(len(_LFS)) == _LFS:
+            raise InputError(
+                "a pointer of Git LFS, not the weights themselves", file=path, hint="git lfs pull"
+            )
+
+
 def unreadable(path: Path, error: Exception, model: str = "") -> InputError:
     """The one meaning of the errors of torch, pickle, zip and safetensors."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -151,8 +203,38 @@ def unreadable(path: Path, error: Exception, model: str = "") -> InputError:
     return InputError(
         f"no weights{' for ' * bool(model)}{model}: {reason}",
         file=path,
-        hint=f"give a state dict of {model or 'a CLIP'} (.pt or .safetensors) or TorchScript",
+        hint=f"copy it again if it is cut short, or give a state dict of {model or 'a CLIP'} "
+        "(.pt or .safetensors) or TorchScript",
     )
+
+
+def refuse_other_shapes(own: Mapping[str, Tensor], state: Mapping[str, Tensor], path: Path) -> None:
+    """Tell how weights differ from those of the network that is to have them.
+
+    Raises:
+        InputError: they differ, with how many and the first few.
+    """
+    other = [
+        f"{name} is {list(state[name].shape)}, not {list(value.shape)}"
+        for name, value in own.items()
+        if name in state and state[name].shape != value.shape
+    ]
+    kinds = {
+        "missing": [name for name in own if name not in state],
+        "unknown": [name for name in state if name not in own],
+        "of another shape": other,
+    }
+    told = [
+        f"{len(names)} {kind} ({', '.join(names[:_FIRST])}{', ...' * (len(names) > _FIRST)})"
+        for kind, names in kinds.items()
+        if names
+    ]
+    if told:
+        raise InputError(
+            f"the weights of another network: of its {len(own)} tensors {'; '.join(told)}",
+            file=path,
+            hint="say the architecture by --model, or give the folder with the weights' config",
+        )
 
 
 def _archived(path: Path) -> dict[str, Tensor]:
@@ -261,8 +343,8 @@ def of_file(
         if shows_quick in (None, settings.quick_gelu):
             return settings
         against = (
-            f"--tag {tag} means {_activation(settings.quick_gelu)}, which is taken, but "
-            f"{file.name} shows {_activation(bool(shows_quick))} ({sign}): are these weights of "
+            f"--tag {tag} means {activation(settings.quick_gelu)}, which is taken, but "
+            f"{file.name} shows {activation(bool(shows_quick))} ({sign}): are these weights of "
             f"{tag}?"
         )
         return replace(settings, assumed=against)
@@ -280,7 +362,7 @@ def of_file(
         quick_gelu = activations.pop()
         origins.append(f"activation of all published {model}")
     else:
-        open_points.append(_activation(quick_gelu))
+        open_points.append(activation(quick_gelu))
     if own is not None or len(normal) == 1:
         preprocess = own or next(iter(published.values())).preprocess
         origins.append(f"mean and deviation of {'' if own else 'all published '}{model}")
@@ -310,10 +392,11 @@ def of_file(
 def describe(quick_gelu: bool, preprocess: dict[str, Any]) -> str:
     """The settings in a few words."""
     mean, std = (" ".join(f"{v:.4f}" for v in preprocess[key]) for key in ("mean", "std"))
-    return f"{_activation(quick_gelu)}, mean {mean}, deviation {std}, {preprocess['interpolation']}"
+    return f"{activation(quick_gelu)}, mean {mean}, deviation {std}, {preprocess['interpolation']}"
 
 
-def _activation(quick_gelu: bool) -> str:
+def activation(quick_gelu: bool) -> str:
+    """Its name, for people."""
     return "QuickGELU" if quick_gelu else "GELU"
 
 

@@ -79,14 +79,14 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
 
     final = holdout.evaluate(model, held, templates)
     show(final)
-    run.write_json(architecture.CONFIG_FILE, chosen.to_json())
+    chosen.save(run)
     meta = description(config, dataset, chosen, templates, train.origin, words)
     seen_of(dataset, train_rows, val_rows, config).save(run)
     save_model(run, model.network, meta, header_of(run.path(SEEN)))
     return {
         "model": chosen.name,
         "size": chosen.size,
-        "activation": "QuickGELU" if chosen.quick_gelu else "GELU",
+        "activation": chosen.activation,
         "preprocessing": chosen.preprocess_cfg,
         "settings_from": chosen.origin,
         "text": train.origin,
@@ -213,6 +213,7 @@ def description(
         "kind": "clip",
         "arch": chosen.name,
         "architecture": chosen.to_json(),
+        "activation": chosen.activation,
         "settings_from": chosen.origin,
         "labels": list(info.labels),
         "label_kind": info.kind,
@@ -225,11 +226,7 @@ def description(
             "fit": info.fit,
             "kernel": info.kernel,
         },
-        "tokenizer": {
-            "name": "open_clip.SimpleTokenizer",
-            "context": chosen.context,
-            "options": chosen.model_cfg["text_cfg"].get("tokenizer_kwargs") or {},
-        },
+        "tokenizer": chosen.tokenizer_json(),
         "templates": templates.to_json(),
         "text": {"strategy": config.text, "origin": origin},
         "words": words.to_json(),
