@@ -271,8 +271,10 @@ def build(architecture: Architecture, seed: int) -> Any:
                 )[0]
             except Exception as error:  # whatever a config makes of timm and transformers
                 raise InputError(
-                    f"no network can be built of the config of {architecture.name} ({error})",
+                    f"{architecture.name}: its config makes no network ({files.in_a_line(error)})",
                     file=architecture.weights,
+                    hint="is it made for a newer open_clip than the "
+                    f"{open_clip.__version__} that is installed?",
                 ) from error
         weights_size = architecture.weights_size or architecture.size
         if isinstance(network.visual, TimmModel):  # all else is built by the size in the config
@@ -290,7 +292,7 @@ def tokenizer(architecture: Architecture) -> Any:
     Raises:
         InputError: a tokenizer of transformers that cannot be read.
     """
-    options = {"reduction_mask": ""}
+    options: dict[str, Any] = {"reduction_mask": ""}
     if architecture.folder is not None:
         huggingface.library(f"the tokenizer of {architecture.name}")
         options = {"trust_remote_code": False}
@@ -298,7 +300,7 @@ def tokenizer(architecture: Architecture) -> Any:
         try:
             return open_clip.get_tokenizer(f"local-dir:{folder}", **options)
         except Exception as error:  # of four libraries
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = files.in_a_line(error).replace(f"{folder}/", "")
             raise InputError(
                 f"the tokenizer cannot be read ({reason})",
                 file=architecture.folder,
@@ -336,7 +338,7 @@ def _resize(tower: TimmModel, architecture: Architecture) -> None:
                 tower.eval()(torch.zeros(1, 3, size, size))
             return
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = files.in_a_line(error)
     finally:
         tower.train(mode)
     kind = architecture.model_cfg["vision_cfg"]["timm_model_name"]
@@ -454,7 +456,11 @@ def _described(weights: Path, model: str | None) -> _Described | None:
     model_cfg = content["model_cfg"]
     more = {key: content[key] for key in ("timm_args", "hf_config") if key in content}
     if ":" in str(model_cfg["vision_cfg"].get("timm_model_name", "")):
-        raise InputError("the config of its image tower is elsewhere (timm_model_name)", file=own)
+        raise InputError(
+            "the config of its image tower is elsewhere (timm_model_name)",
+            file=own,
+            hint="give timm's own name of the architecture there",
+        )
     if huggingface.needed(model_cfg) and not more:
         more = _parts_of_the_hub(model or "local", model_cfg, folder, file)
     preprocess = {**default_preprocess(), **content.get("preprocess_cfg", {})}

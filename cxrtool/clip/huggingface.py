@@ -26,6 +26,7 @@ from cxrtool.core.extras import install_hint
 CONFIG_FILE = "config.json"
 ADVICE = "put tokenizer.json and tokenizer_config.json of {} into the folder"
 MODELS = ("clip", "siglip")
+_OTHER_FORM = "give it in open_clip's form: open_clip_config.json with its weights"
 # Either of these is a vocabulary, and one is enough.
 _VOCABULARIES = (
     "tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model",
@@ -113,9 +114,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"not JSON ({error})", file=path) from error
+        raise InputError(f"not JSON ({error})", file=path, hint="copy it again") from error
     if not isinstance(content, dict):
-        raise InputError("not a config of transformers", file=path)
+        raise InputError("not a config of transformers", file=path, hint="copy it again")
     if "auto_map" in content:
         raise InputError(
             "it names Python code of its own (auto_map), which is never run here",
@@ -174,7 +175,7 @@ def check_type(path: Path) -> str:
         raise InputError(
             f"a model of type {kind!r}; of transformers' models {' and '.join(MODELS)} are read",
             file=path,
-            hint="give it in open_clip's form: open_clip_config.json with its weights",
+            hint=_OTHER_FORM,
         )
     return str(kind)
 
@@ -195,7 +196,7 @@ def describe(folder: Path) -> Described:
     for part in (text, vision):
         if part.hidden_act not in _ACTIVATIONS or part.hidden_act != text.hidden_act:
             what = f"activations {text.hidden_act} and {vision.hidden_act}, which open_clip has not"
-            raise InputError(what, file=path)
+            raise InputError(what, file=path, hint=_OTHER_FORM)
     files = tokenizer_files(folder)
     if not files:
         raise InputError(
@@ -250,7 +251,7 @@ def _clip(config: Any, text_cfg: dict[str, Any]) -> dict[str, Any]:
 def _siglip(text: Any, vision: Any, text_cfg: dict[str, Any], path: Path) -> dict[str, Any]:
     if vision.layer_norm_eps != _TIMM_EPS or text.hidden_act == "quick_gelu":
         what = f"an image tower with {text.hidden_act} and a norm's eps of {vision.layer_norm_eps}"
-        raise InputError(f"{what}, which timm has not", file=path)
+        raise InputError(f"{what}, which timm has not", file=path, hint=_OTHER_FORM)
     kind = _TIMM_WIDTHS.get(vision.hidden_size, "base")
     names = f"vit_{kind}_patch{vision.patch_size}_siglip_{vision.image_size}"
     import timm  # a part of open_clip

@@ -109,13 +109,14 @@ def readable(path: Path, folder: Path) -> Path:
     openai = _is_archive(path) or bool(set(_OPENAI_BUFFERS) & names)
     if not foreign and not openai:
         return path
+    state = {name.removeprefix("module."): value for name, value in _state(path).items()}
+    if foreign:
+        state = huggingface.renamed(state)
     plain = {
-        name.removeprefix("module."): value.contiguous().clone()
-        for name, value in _state(path).items()
+        name: value.contiguous().clone()
+        for name, value in state.items()
         if name not in _OPENAI_BUFFERS and name.rpartition(".")[2] != _MASK
     }
-    if foreign:
-        plain = {k: v.contiguous().clone() for k, v in huggingface.renamed(plain).items()}
     converted = folder / "weights.safetensors"
     save_file(plain, converted)
     return converted
@@ -176,7 +177,9 @@ def _joined(index: Path) -> dict[str, Any]:
     try:
         parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"not an index of weights ({error!r})", file=index) from error
+        raise InputError(
+            f"not an index of weights ({error!r})", file=index, hint="copy it again"
+        ) from error
     missing = [name for name in parts if not (index.parent / Path(name).name).is_file()]
     if missing:
         raise InputError(
@@ -195,9 +198,14 @@ def _refuse_pointer(path: Path) -> None:
             )
 
 
+def in_a_line(error: Exception) -> str:
+    """The first sentence of an error of another library."""
+    return str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
+
+
 def unreadable(path: Path, error: Exception, model: str = "") -> InputError:
     """The one meaning of the errors of torch, pickle, zip and safetensors."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = in_a_line(error)
     if "weights only" in reason.lower().replace("_", " "):
         reason = "the file holds more than tensors"  # torch would say how to load it anyway
     return InputError(
@@ -215,7 +223,7 @@ def refuse_other_shapes(own: Mapping[str, Tensor], state: Mapping[str, Tensor], 
         InputError: they differ, with how many and the first few.
     """
     other = [
-        f"{name} is {list(state[name].shape)}, not {list(value.shape)}"
+        f"{name} {list(state[name].shape)} for {list(value.shape)}"
         for name, value in own.items()
         if name in state and state[name].shape != value.shape
     ]
@@ -233,7 +241,7 @@ def refuse_other_shapes(own: Mapping[str, Tensor], state: Mapping[str, Tensor], 
         raise InputError(
             f"the weights of another network: of its {len(own)} tensors {'; '.join(told)}",
             file=path,
-            hint="say the architecture by --model, or give the folder with the weights' config",
+            hint="give the config that belongs to them: the folder they came in, or --model NAME",
         )
 
 

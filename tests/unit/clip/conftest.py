@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,18 @@ TEXTS = ["a bright square on the left", "a bright square on the right", "nothing
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever asks for an address or a connection fails."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("something asks the network")
+
+    for where, name in ((socket, "create_connection"), (socket, "getaddrinfo")):
+        monkeypatch.setattr(where, name, refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
 def micro(size: int = 32) -> Architecture:

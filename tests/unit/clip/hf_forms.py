@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import torch
 import transformers
 from open_clip.push_to_hf_hub import save_for_hf
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
+
+from cxrtool.clip.model import ClipModel
 
 TEXTS = ["no pleural effusion", "enlarged heart", "a left effusion, and an enlarged heart"]
 WORDS = sorted({word.strip(",") for text in TEXTS for word in text.split()})
@@ -57,13 +59,13 @@ class StandIn:
             )
 
 
-def _random(module: nn.Module) -> nn.Module:
+def _random(module: nn.Module) -> Any:
     """Weights large enough that every part of the network shows in its output."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in module.parameters():
             spread = 0.4 if weight.ndim > 1 else 0.2
-            weight += (torch.rand(weight.shape, generator=generator) - 0.5) * spread
+            weight.add_((torch.rand(weight.shape, generator=generator) - 0.5) * spread)
     return module.eval()
 
 
@@ -360,6 +362,38 @@ LAION: dict[str, Any] = {
 }
 
 
-def halves(state: dict[str, Tensor], path: Path) -> None:
-    """Weights in float16."""
-    save_file({name: value.half() for name, value in state.items()}, path)
+FORMS: dict[str, Callable[[Path], StandIn]] = {
+    "biomedclip": biomedclip,
+    "biomedclip with its tower's config": partial(biomedclip, text_config=True),
+    "siglip of open_clip": open_clip_siglip,
+    "medsiglip": medsiglip,
+    "medsiglip in parts": partial(medsiglip, max_shard_size="60KB"),
+    "clip of transformers": transformers_clip,
+    "clip of transformers, gelu": partial(transformers_clip, act="gelu"),
+    "clip of transformers, tanh": partial(transformers_clip, act="gelu_pytorch_tanh"),
+    "clip of transformers, end mark first": partial(transformers_clip, end_first=True),
+    "clip of transformers, old end mark": partial(transformers_clip, legacy=True),
+    "two files of laion": partial(laion, second="model.safetensors"),
+    "two files of laion, bin": partial(laion, second="pytorch_model.bin"),
+}
+
+
+def gray(size: int, n: int = 3) -> np.ndarray:
+    """Noise [n, size, size] uint8."""
+    return np.random.default_rng(size).integers(0, 256, (n, size, size)).astype(np.uint8)
+
+
+def ours(model: ClipModel, pictures: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Unit vectors of such pictures and of TEXTS."""
+    model.network.eval()
+    x = torch.from_numpy(pictures).float()[:, None] / 127.5 - 1
+    with torch.no_grad():
+        return model.embed_images(x), model.embed_texts(TEXTS)
+
+
+def agree(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> None:
+    """Within 1e-5, and not because all is the same."""
+    for one, other in zip(a, b, strict=True):
+        assert one.shape == other.shape
+        assert float((one - other).abs().max()) < 1e-5
+        assert float((one[0] - one[1]).abs().max()) > 1e-2  # that the comparison means something
