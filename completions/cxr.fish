@@ -138,7 +138,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l debug -d 'Say ever
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -s h -l help -d 'Show this page.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l text -r -d 'Column that holds the texts: rules, rules-v2, impression, findings, generated, ... (what extract-reports --texts wrote), report, prompt or any other. labels: prompts composed from the labels, for a set without any text; original: no training, the weights as they are (a control).'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l model -r -d 'Architecture: tiny or small (trained from scratch), or any of open_clip such as ViT-B-32. Default: tiny, or what the folder --pretrained describes.'
-complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l pretrained -r -d 'Weights to start from: a file (see --tag), a folder with open_clip_config.json, or an output of finetune-clip.'
+complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l pretrained -r -d 'Weights to start from: a file (see --tag), a folder of open_clip or transformers, or an output of finetune-clip (docs/clip_weights.md).'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l tag -r -d 'Published weights to start from, by open_clips name, or chexzero. With --pretrained FILE it says whose weights the file holds, so that activation, mean and deviation are theirs; without, they are fetched (--allow-download).'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l size -r -d 'Input size of the image tower in pixels. Default: by data or weights.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l epochs -r -d 'Passes over the pairs. Default: 30.'

@@ -298,7 +298,9 @@ def tokenizer(architecture: Architecture) -> Any:
         options = {"trust_remote_code": False}
     with _as_folder(architecture) as folder:
         try:
-            return open_clip.get_tokenizer(f"local-dir:{folder}", **options)
+            words = open_clip.get_tokenizer(f"local-dir:{folder}", **options)
+            words(["a"])  # what cannot be padded shows here alone
+            return words
         except Exception as error:  # of four libraries
             reason = files.in_a_line(error).replace(f"{folder}/", "")
             raise InputError(

@@ -213,7 +213,6 @@ def description(
         "kind": "clip",
         "arch": chosen.name,
         "architecture": chosen.to_json(),
-        "activation": chosen.activation,
         "settings_from": chosen.origin,
         "labels": list(info.labels),
         "label_kind": info.kind,

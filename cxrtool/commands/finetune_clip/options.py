@@ -53,8 +53,8 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         " ViT-B-32. Default: tiny, or what the folder --pretrained describes."
     )
     pretrained: Path | None = option(
-        "Weights to start from: a file (see --tag), a folder with open_clip_config.json, or an"
-        " output of finetune-clip.",
+        "Weights to start from: a file (see --tag), a folder of open_clip or transformers, or an"
+        " output of finetune-clip (docs/clip_weights.md).",
         role="pretrained",
     )
     tag: str | None = option(

@@ -92,8 +92,8 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[Path], Any], str, str]] = {
     "no tokenizer, SigLIP": (forms.medsiglip, drop_tokenizer, "no tokenizer", "tokenizer.json"),
     "no tokenizer, CLIP": (forms.transformers_clip, drop_tokenizer, "no tokenizer", "same model"),
     "a damaged tokenizer": (
-        forms.medsiglip, lambda f: shorten(f / "spiece.model"), "tokenizer cannot be read",
-        "same model",
+        forms.medsiglip, lambda f: (f / "spiece.model").write_bytes(b"?" * 99),
+        "tokenizer cannot be read", "same model",
     ),
     "another model": (
         forms.medsiglip, lambda f: change(f / "config.json", model_type=MODEL_TYPE), MODEL_TYPE,

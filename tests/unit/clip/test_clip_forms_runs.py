@@ -35,9 +35,9 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def finetune(pairs: Path, out: Path, **given: Any) -> dict[str, Any]:
     given = {"data": pairs, "device": "cpu", "threads": 1, **given}
-    execute(finetune_clip, options(finetune_clip.Config, given), out)
+    outcome = execute(finetune_clip, options(finetune_clip.Config, given), out)
     meta: dict[str, Any] = json.loads((out / "model.json").read_text())
-    return meta
+    return {**meta, "summary": outcome.result["summary"]}
 
 
 # What open_clip itself can build of a run: not a text tower whose config it would ask the hub for,
@@ -59,7 +59,9 @@ def test_a_run_of_any_form_needs_nothing_but_itself(tmp_path: Path, pairs: Path,
     shutil.rmtree(stand_in.folder)
     agree(ours(clip.load(tmp_path / "as it is"), pictures), wanted)
     assert meta["architecture"]["preprocess_cfg"]["size"] == stand_in.size
-    assert meta["activation"] == ("QuickGELU" if form == "clip of transformers" else "GELU")
+    assert meta["summary"]["activation"] == (
+        "QuickGELU" if form == "clip of transformers" else "GELU"
+    )
     if form != "two files of laion":
         assert meta["tokenizer"]["name"] == "open_clip.HFTokenizer"
         assert "tokenizer_config.json" in meta["tokenizer"]["files"]
