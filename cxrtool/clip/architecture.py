@@ -299,7 +299,8 @@ def tokenizer(architecture: Architecture) -> Any:
     with _as_folder(architecture) as folder:
         try:
             words = open_clip.get_tokenizer(f"local-dir:{folder}", **options)
-            words(["a"])  # what cannot be padded shows here alone
+            if architecture.folder is not None:
+                words(["a"])  # what cannot be padded shows here alone
             return words
         except Exception as error:  # of four libraries
             reason = files.in_a_line(error).replace(f"{folder}/", "")
