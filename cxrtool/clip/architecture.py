@@ -66,6 +66,7 @@ class Architecture:
         hf_config: Config of transformers for text tower and tokenizer.
         folder: Where the tokenizer's files are; None for a tokenizer of open_clip itself.
         weights_size: Input size that the weights are for, pixels; 0 for `size`.
+        beside: Files that were read beside `--pretrained`: a config, a tokenizer.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Architecture:
     hf_config: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
     weights_size: int = 0
+    beside: tuple[Path, ...] = ()
 
     @property
     def quick_gelu(self) -> bool:
@@ -167,12 +169,14 @@ def resolve(
     model = model.replace("/", "-") if model is not None else None
     name, own, file, folder = model or DEFAULT, None, weights, None
     more: dict[str, Any] = {}
+    beside: list[Path] = []
     config = None if model is None else _by_name(name)
     if weights is not None:
         folder = weights if weights.is_dir() else weights.parent
+    home = folder
     if weights is not None and (described := _described(weights, model)) is not None:
         name, more = model or "local", described.more
-        model_cfg, file = described.model_cfg, described.file
+        model_cfg, file, beside = described.model_cfg, described.file, [described.path]
         if tag is not None:
             raise UsageError(
                 f"--tag {tag} with weights that are described by {described.path}",
@@ -217,9 +221,13 @@ def resolve(
         vision["image_size"] = size
     preprocess = {k: settings.preprocess[k] for k in files.KEYS if k in settings.preprocess}
     preprocess["size"] = _size(model_cfg)
+    folder = more.pop("folder", folder) if huggingface.needed(model_cfg) else None
+    if folder is not None:
+        beside += [*folder.glob(huggingface.CONFIG_FILE), *huggingface.tokenizer_files(folder)]
     return Architecture(
         name, model_cfg, preprocess, file, settings.origin, settings.assumed, **more,
-        folder=folder if huggingface.needed(model_cfg) else None, weights_size=weights_size,
+        folder=folder, weights_size=weights_size,
+        beside=tuple(beside) if file == weights or folder not in (None, home) else (),
     )  # fmt: skip
 
 
@@ -407,16 +415,25 @@ def _parts_of_the_hub(
             "(hf download REPOSITORY --local-dir FOLDER)",
         )
     huggingface.library(f"{repository} as text tower or tokenizer")
-    if text.get("hf_tokenizer_name") and not huggingface.tokenizer_files(folder):
-        raise InputError(
-            "no tokenizer in this folder",
-            file=folder,
-            hint=huggingface.ADVICE.format(text["hf_tokenizer_name"]),
-        )
-    if not text.get("hf_model_name"):
-        return {}
-    config = huggingface.text_config(folder, text["hf_model_name"], files.shapes(file))
-    return {"hf_config": config}
+    tower, words = text.get("hf_model_name"), text.get("hf_tokenizer_name")
+    parts: dict[str, Any] = {"folder": folder}
+    if words and not huggingface.tokenizer_files(folder):
+        if not huggingface.tokenizer_files(Path(words)):
+            raise InputError(
+                "no tokenizer in this folder",
+                file=folder,
+                hint=huggingface.ADVICE.format(words),
+            )
+        parts["folder"] = Path(words)
+    if tower:
+        parts["hf_config"] = huggingface.text_config(folder, tower, files.shapes(file))
+    # A folder of this machine, written there in place of a repository, means nothing elsewhere.
+    text |= {
+        k: Path(text[k]).name
+        for k in ("hf_model_name", "hf_tokenizer_name")
+        if text.get(k) and Path(text[k]).is_dir()
+    }
+    return parts
 
 
 @dataclass(frozen=True)

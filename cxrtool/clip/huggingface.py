@@ -1,4 +1,4 @@
-"""What the Hugging Face's libraries own of a CLIP: tokenizers, text towers, models in their form.
+"""What Hugging Face's libraries own of a CLIP: tokenizers, text towers, models in their form.
 
 In: a folder on disk. Out: the same in open_clip's words, so that one class of network is used for
 all: `model_cfg`, preprocessing, and weights under open_clip's names; of a BERT, its config as data.
@@ -131,17 +131,17 @@ def text_config(folder: Path, name: str, shapes: Mapping[str, list[int]]) -> dic
 
     Args:
         folder: With the weights.
-        name: Repository of the tower.
+        name: Repository of the tower, or a folder in which it lies.
         shapes: Of the weights, by name.
 
     Raises:
         InputError: only the hub has it.
     """
-    path = folder / CONFIG_FILE
-    content = read_config(path) if path.is_file() else {}
-    if content.get("model_type") in arch_dict:
-        # Weights are float32 here, whatever they were saved in.
-        return {k: v for k, v in content.items() if k not in ("dtype", "torch_dtype")}
+    for path in (folder / CONFIG_FILE, Path(name) / CONFIG_FILE):
+        content = read_config(path) if path.is_file() else {}
+        if content.get("model_type") in arch_dict:
+            # Weights are float32 here, whatever they were saved in.
+            return {k: v for k, v in content.items() if k not in ("dtype", "torch_dtype")}
     stem = "text.transformer."
     first = f"{stem}embeddings.word_embeddings.weight"
     if not _PUBMEDBERT.search(name) or first not in shapes:

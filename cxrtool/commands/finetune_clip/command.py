@@ -58,6 +58,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         data_size=dataset.info.size,
         allow_download=config.allow_download,
     )
+    if chosen.beside:
+        run.reads("pretrained", chosen.beside)
     model = create(chosen, seed=config.seed, device=device)
     held = holdout.HeldOut(
         make_pairs(cache.pixels(dataset, val_rows), val.wordings, val.groups, model.tokenizer),

@@ -165,7 +165,7 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         if self.pretrained is not None:
             # open_clip's own way to name a folder
             bare = Path(str(self.pretrained).removeprefix("local-dir:"))
-            if bare.name.startswith(("model.", "open_clip_")) and any(
+            if bare.name.startswith(("model.", "open_clip_", "pytorch_model.")) and any(
                 (bare.parent / name).is_file() for name in ("open_clip_config.json", "config.json")
             ):
                 bare = bare.parent  # which says what the file is, and what it has seen

@@ -152,10 +152,21 @@ def _tokens(folder: Path, length: int) -> Callable[[Sequence[str]], Any]:
 # ------------------------------------------------------------------- forms
 
 
-def biomedclip(folder: Path, *, text_config: bool = False, context: int = 256) -> StandIn:
-    """A tower of timm, a BERT and two projections under open_clip's names, as BiomedCLIP's."""
+def biomedclip(
+    folder: Path, *, text_config: bool = False, tower: Path | None = None, context: int = 256
+) -> StandIn:
+    """A tower of timm, a BERT and two projections under open_clip's names, as BiomedCLIP's.
+
+    Args:
+        folder: Where.
+        text_config: With the text tower's config.
+        tower: Another folder for it and for the tokenizer, which the config names.
+        context: Tokens.
+    """
     folder.mkdir()
-    vocabulary = bert_tokenizer(folder)
+    place = tower or folder
+    place.mkdir(exist_ok=True)
+    vocabulary = bert_tokenizer(place)
     config = transformers.BertConfig(
         vocab_size=vocabulary,
         hidden_size=128,
@@ -180,8 +191,8 @@ def biomedclip(folder: Path, *, text_config: bool = False, context: int = 256) -
     state["text.transformer.embeddings.position_ids"] = torch.arange(context)[None]  # of old files
     torch.save(state, folder / "open_clip_pytorch_model.bin")
     text_cfg = {
-        "hf_model_name": PUBMEDBERT,
-        "hf_tokenizer_name": PUBMEDBERT,
+        "hf_model_name": str(tower or PUBMEDBERT),
+        "hf_tokenizer_name": str(tower or PUBMEDBERT),
         "hf_proj_type": "mlp",
         "hf_pooler_type": "cls_last_hidden_state_pooler",
         "context_length": context,
@@ -196,9 +207,9 @@ def biomedclip(folder: Path, *, text_config: bool = False, context: int = 256) -
     model_cfg = {"embed_dim": 32, "vision_cfg": vision_cfg, "text_cfg": text_cfg}
     normal = {"mean": OPENAI_MEAN, "std": OPENAI_STD}
     _write(folder / "open_clip_config.json", {"model_cfg": model_cfg, "preprocess_cfg": normal})
-    if text_config:
-        _write(folder / "config.json", config.to_dict())
-    words = _tokens(folder, context)
+    if text_config or tower:
+        _write(place / "config.json", config.to_dict())
+    words = _tokens(place, context)
 
     def texts(given: Sequence[str]) -> Tensor:
         found: Tensor = mlp(bert(**words(given)).last_hidden_state[:, 0])

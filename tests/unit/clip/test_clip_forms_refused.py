@@ -216,6 +216,8 @@ def test_a_file_of_several_is_read_with_the_config_beside_it(tmp_path: Path) -> 
     rename_both(folder)
     found = resolve(None, folder / "first.bin")
     assert found.weights == folder / "first.bin"
+    assert found.beside == (folder / "open_clip_config.json",)
+    assert resolve("ViT-B-32", folder / "second.pt").beside == ()
     assert type(create(found, seed=0, device="cpu").network) is open_clip.CLIP
 
 

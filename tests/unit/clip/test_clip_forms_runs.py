@@ -17,7 +17,7 @@ from cxrtool import cli, clip
 from cxrtool.clip.architecture import resolve
 from cxrtool.clip.model import create
 from cxrtool.core.config.values import resolve as options
-from cxrtool.core.errors import UsageError
+from cxrtool.core.errors import CxrError, UsageError
 from cxrtool.core.runs.execution import execute
 
 from . import hf_forms as forms
@@ -37,7 +37,7 @@ def finetune(pairs: Path, out: Path, **given: Any) -> dict[str, Any]:
     given = {"data": pairs, "device": "cpu", "threads": 1, **given}
     outcome = execute(finetune_clip, options(finetune_clip.Config, given), out)
     meta: dict[str, Any] = json.loads((out / "model.json").read_text())
-    return {**meta, "summary": outcome.result["summary"]}
+    return {**meta, "summary": outcome.result["summary"], "state": outcome.state}
 
 
 # What open_clip itself can build of a run: not a text tower whose config it would ask the hub for,
@@ -123,3 +123,29 @@ def test_a_size_that_cannot_be_had_is_one_line(
         create(resolve("toy", size=size), seed=0, device="cpu")
     assert "leave out --size" in str(caught.value.hint)
     assert "\n" not in str(caught.value)
+
+
+def test_a_config_beside_a_file_makes_another_run(tmp_path: Path, pairs: Path) -> None:
+    folder = FORMS["two files of laion"](tmp_path / "weights").folder
+    file = (folder / "open_clip_pytorch_model.bin").rename(folder / "mine.bin")
+    given = {"pretrained": file, "text": "original"}
+    finetune(pairs, tmp_path / "run", **given)
+    assert finetune(pairs, tmp_path / "run", **given)["state"] == "up-to-date"
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["preprocess_cfg"]["mean"] = [0.5] * 3
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(CxrError):
+        finetune(pairs, tmp_path / "run", **given)
+
+
+def test_parts_in_a_folder_that_the_config_names(tmp_path: Path, pairs: Path) -> None:
+    """As people do who have no network: paths in place of the names of repositories."""
+    stand_in = forms.biomedclip(tmp_path / "weights", tower=tmp_path / "bert")
+    wanted = stand_in.embed(gray(160), TEXTS)
+    finetune(pairs, tmp_path / "run", pretrained=stand_in.folder, text="original")
+    again = finetune(pairs, tmp_path / "run", pretrained=stand_in.folder, text="original")
+    assert again["state"] == "up-to-date"
+    shutil.rmtree(tmp_path / "bert")
+    shutil.rmtree(stand_in.folder)
+    assert str(tmp_path) not in (tmp_path / "run" / "open_clip_config.json").read_text()
+    agree(ours(clip.load(tmp_path / "run"), gray(160)), wanted)
