@@ -72,7 +72,7 @@ _cxr() {
       esac
       ;;
     "edit")
-      flags="--clip --target --targets --n --data --method --sign --teacher --threshold --seed --against --local --text-weight --space --steps --lr --l2 --feature-weight --hold-others --direction --alpha --score-sd --beta --project-out --hold-others-sd --relevance --relevance-images --fast --no-fast --feature-maps --truncation --condition --invert-steps --invert-space --block --relevance-batch --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--clip --target --targets --n --data --method --sign --teacher --judge --threshold --seed --against --local --text-weight --space --steps --lr --l2 --feature-weight --hold-others --direction --alpha --score-sd --beta --project-out --hold-others-sd --relevance --relevance-images --fast --no-fast --feature-maps --control-n --truncation --condition --invert-steps --invert-space --block --relevance-batch --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --method) COMPREPLY=($(compgen -W "latent global" -- "$cur")); return ;;
         --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;

@@ -129,13 +129,13 @@ class GlobalMethod:
 
     tools: Tools
 
-    def for_text(self, number: int, text: str, guide: TextGuide) -> "_GlobalEditor":
-        """Make ready for the target of that number."""
+    def for_target(self, text: str, guide: TextGuide) -> "_GlobalEditor":
+        """Make ready for a target."""
         if self.tools.options.direction == "relevance":
             channels, towards = self.channels, self._from_relevance(text, guide)
         else:
             channels = self.tools.variation.channels
-            towards = self._from_variation(number, text, guide)
+            towards = self._from_variation(text, guide)
         console.say(f"{text}: {towards.count} of {channels.count} channels move")
         return _GlobalEditor(self.tools.styled, towards, guide.sign, channels)
 
@@ -194,16 +194,16 @@ class GlobalMethod:
         beta = relevances.BETA if options.beta is None else options.beta
         return relevances.direction(self.channels, relevance, beta, beside, guide.hold)
 
-    def _from_variation(self, number: int, text: str, guide: TextGuide) -> Direction:
+    def _from_variation(self, text: str, guide: TextGuide) -> Direction:
         options, learns = self.tools.options, self.tools.options.direction == "learned"
         others = None if learns else guide.others
         beta = variations.BETA if options.beta is None else options.beta
         towards = variations.varied_direction(
             self.tools.variation, guide.direction, others, beta, guide.hold
         )
-        return self._learned(number, text, guide, towards) if learns else towards
+        return self._learned(text, guide, towards) if learns else towards
 
-    def _learned(self, number: int, text: str, guide: TextGuide, start: Direction) -> Direction:
+    def _learned(self, text: str, guide: TextGuide, start: Direction) -> Direction:
         """The direction that begins at the regression's; an interrupted run keeps finished ones."""
         tools, recipe = self.tools, LearnedRecipe()
         if tools.options.local is not None:
@@ -226,7 +226,7 @@ class GlobalMethod:
                 )
             return {name: value.cpu().numpy() for name, value in towards.change.items()}
 
-        arrays = stored(tools.run, f"learned/{number:04}", learn)
+        arrays = stored(tools.run, f"learned/{text}", learn)
         change = {name: torch.from_numpy(arrays[name]).to(tools.device) for name in start.change}
         return replace(start, change=change)
 

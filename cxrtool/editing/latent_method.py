@@ -33,8 +33,8 @@ class LatentMethod:
     start: Callable[[Tensor], SpaceEdit]
     recipe: LatentRecipe
 
-    def for_text(self, number: int, text: str, guide: TextGuide) -> "_LatentEditor":
-        """Make ready for the target of that number."""
+    def for_target(self, text: str, guide: TextGuide) -> "_LatentEditor":
+        """Make ready for a target."""
         held = self.recipe.local
         where = locality(self.tools.variation, guide.direction) if held else None
         return _LatentEditor(self, guide, where)

@@ -18,6 +18,7 @@ from cxrtool.data import manifest
 from cxrtool.data.columns import image_name
 from cxrtool.data.images import contact_sheet
 from cxrtool.data.tables import write_table
+from cxrtool.editing.judging import CONFIRMED, NOT_CONFIRMED, NOT_JUDGED
 from cxrtool.editing.record import Job
 from cxrtool.editing.starts import Starts
 from cxrtool.training.directions import DIRECTIONS, save_direction
@@ -167,12 +168,8 @@ def _write_dataset(run: Run, starts: Starts, jobs: Sequence[Job]) -> None:
 def tell(run: Run, jobs: Sequence[Job]) -> dict[str, Any]:
     """Print what came out; returns the summary."""
     summaries = [job.summary() for job in jobs]
-    for job, summary in zip(jobs, summaries, strict=True):
-        console.say(
-            f"{job.title}: {job.starts.n} images, similarity to the direction "
-            f"{summary['similarity_before']:.3f} -> {summary['similarity_after']:.3f}, "
-            f"{summary['moved_as_asked']:.0%} moved as asked"
-        )
+    for job in jobs:
+        console.say(job.sentence)
         if job.changes:
             rows = [
                 [c.label, f"{c.before:.2f}", f"{c.after:.2f}", f"{c.moved:+.2f}", c.role]
@@ -180,10 +177,13 @@ def tell(run: Run, jobs: Sequence[Job]) -> dict[str, Any]:
                 if c.role or k < 6
             ]
             console.table("teacher", ["label", "before", "after", "change, SD", ""], rows)
-    verdicts = [job.accept for job in jobs if job.accept is not None]
-    if verdicts:
-        run.count("accepted", int(sum(accept.sum() for accept in verdicts)))
-        run.count("rejected", int(sum((~accept).sum() for accept in verdicts)))
+    for status in (CONFIRMED, NOT_CONFIRMED, NOT_JUDGED):
+        if count := sum(job.verdict.status == status for job in jobs):
+            run.count(status.replace(" ", "_"), count)
+    read = [job.accept for job in jobs if job.accept is not None]
+    if read:
+        run.count("accepted", int(sum(accept.sum() for accept in read)))
+        run.count("rejected", int(sum((~accept).sum() for accept in read)))
     if len(summaries) == 1:
         return summaries[0]
     return {"images": sum(job.starts.n for job in jobs), "edits": summaries}

@@ -1,8 +1,9 @@
 """What an edit is on record: what it did, rows of the manifest, rows of edits.csv, labels.
 
-In: what was asked for, what each image began from, images before and after, and, where there is a
-teacher, its readings. Out: measures of the images as they are written, and a `Job`, which knows
-tables of strings, a summary, and the change that was wanted beside those that were not.
+In: what was asked for, what each image began from, images before and after, what judges read in
+them, and the same of a control. Out: measures of the images as they are written, and a `Job`, which
+knows its verdict in a sentence, tables of strings, a summary, and the change that was wanted beside
+those that were not.
 
 Labels of an edited image are a claim. Without a teacher nobody has checked it: all labels are
 blank, and the data set says that it covers none, so that they are masked in every loss and metric
@@ -25,9 +26,10 @@ from torch import Tensor
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.data.labels import denied, nothing_found
 from cxrtool.editing.guide import TextGuide
+from cxrtool.editing.judging import Effect, Judge, Verdict, verdict_of
 from cxrtool.editing.starts import Starts
 from cxrtool.editing.targets import Target
-from cxrtool.training.protocols import Classifier
+from cxrtool.stats.wording import counted, number, with_interval
 
 ABSENT = 0.5  # share of the threshold below which a label is read as absent
 _EPSILON = 1e-6
@@ -36,26 +38,26 @@ _LEAST_SD = 0.1  # of log-odds, for labels of which all starts are equally sure
 
 @torch.no_grad()
 def measure(
-    before: Tensor, after: Tensor, guide: TextGuide, teacher: Classifier | None
+    before: Tensor, after: Tensor, guide: TextGuide, judges: Sequence[Judge]
 ) -> dict[str, np.ndarray]:
     """Measures of N edits: arrays by name.
 
     The images as uint8, cosines with both ends of the text and with its direction, the difference
-    in gray levels, and the teacher's probabilities.
+    in gray levels, and the scores of each judge.
 
     Args:
         before: [N, 1, H, W] in [-1, 1].
         after: [N, 1, H, W].
         guide: The text.
-        teacher: Reads both, if there is one.
+        judges: Read both.
     """
     arrays: dict[str, np.ndarray] = {"before": to_uint8(before), "after": to_uint8(after)}
     for name in ("before", "after"):
         x = to_float(arrays[name]).to(before.device)
         for end, values in zip(("target", "opposite", "direction"), guide.similarity(x)):
             arrays[f"{end}_{name}"] = values.cpu().numpy()
-        if teacher is not None:
-            arrays[f"teacher_{name}"] = torch.sigmoid(teacher.logits(x)).cpu().numpy()
+        for k, judge in enumerate(judges):
+            arrays[f"judge{k}_{name}"] = judge.scores(x).cpu().numpy()
     arrays["gray_rms"] = gray_rms(arrays["before"], arrays["after"])
     return arrays
 
@@ -239,8 +241,21 @@ def _log_odds(p: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Control:
+    """The first M starts edited towards a control.
+
+    Attributes:
+        target: The control.
+        arrays: Over its images, see `measure`; cosines are those with the target's direction.
+    """
+
+    target: Target
+    arrays: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class Job:
-    """All images edited towards one target at one strength, with the teacher's verdict.
+    """All images edited towards one target at one strength, with the judges' verdict.
 
     Attributes:
         request: What the edit was to do.
@@ -250,6 +265,8 @@ class Job:
         arrays: Over the images, see `measure`.
         starts: What was edited.
         teacher: Readings before and after; None without a teacher.
+        judges: Whose scores are in the arrays.
+        control: The control; None without one.
     """
 
     request: Request
@@ -259,6 +276,34 @@ class Job:
     arrays: dict[str, np.ndarray]
     starts: Starts
     teacher: Readings | None
+    judges: tuple[Judge, ...] = ()
+    control: Control | None = None
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What is said of the edits by what did not steer them."""
+        scores: dict[str, dict[str, np.ndarray]] = {}
+        for k, judge in enumerate(self.judges):
+            read = {when: self.arrays[f"judge{k}_{when}"] for when in ("before", "after")}
+            if self.control is not None:
+                read["control"] = self.control.arrays[f"judge{k}_after"]
+            scores[judge.who] = read
+        return verdict_of(self.request.target, self.judges, scores, self.starts.patients)
+
+    @cached_property
+    def clip_moved(self) -> np.ndarray:
+        """How far each image moved as asked, to the CLIP that steered it: [N] of cosine."""
+        return self._moved(self.arrays["direction_after"])
+
+    @cached_property
+    def clip_control(self) -> np.ndarray:
+        """The same of the control: [M]; [0] without one."""
+        after = np.zeros(0) if self.control is None else self.control.arrays["direction_after"]
+        return self._moved(after)
+
+    def _moved(self, after: np.ndarray) -> np.ndarray:
+        way = 1.0 if self.request.target.sign == "+" else -1.0
+        return np.asarray(way * (after - self.arrays["direction_before"][: len(after)]))
 
     @cached_property
     def numbers(self) -> dict[str, np.ndarray]:
@@ -283,6 +328,40 @@ class Job:
         read, request = self.teacher, self.request
         roles = tuple(request.signs), request.contradicted
         return changes(read.labels, read.before, read.after, *roles)
+
+    @property
+    def sentence(self) -> str:
+        """What was asked, whether it was done, who says so, in how many images."""
+        verdict, n = self.verdict, self.starts.n
+        head = f"{self.title}: {verdict.status}"
+        beside = "no control"
+        if self.control is not None:
+            moved = number(float(self.clip_control.mean()))
+            beside = f"by the control “{self.control.target.text}” {moved}"
+        if verdict.judge is None:
+            steered = number(float(self.clip_moved.mean()))
+            return (
+                f"{head} in {counted(n, 'image')} ({verdict.why}). The CLIP that steered it moved"
+                f" by {steered}, {beside}."
+            )
+        effect = verdict.weakest
+        way = "up" if effect.sign == "+" else "down"
+        low, high = effect.interval
+        span = with_interval(effect.beyond.value, low, high, signed=True)
+        people = ""
+        if effect.patients < len(effect.control):
+            people = f" of {counted(effect.patients, 'patient')}"
+        said = (
+            f"{head} in {counted(n, 'image')} by {verdict.judge.who}: {effect.label} went {way} by"
+            f" {number(float(effect.change.mean()))} ({verdict.judge.unit}), beyond the control by"
+            f" {span} ({counted(len(effect.control), 'image')}{people}, of which {effect.ahead}"
+            " moved further than the control)"
+        )
+        if len(verdict.effects) > 1:
+            said += f"; this is the weakest of {len(verdict.effects)} labels"
+        if unread := sorted({what for part in self.request.target.parts for what in part.says()}):
+            said += f"; it does not read the {' and '.join(unread)} that was named"
+        return said + "."
 
     @property
     def title(self) -> str:
@@ -334,23 +413,32 @@ class Job:
                 numbers[f"{label} before"] = self.teacher.before[:, k]
                 numbers[f"{label} after"] = self.teacher.after[:, k]
         columns |= {name: [f"{v:.6f}" for v in values] for name, values in numbers.items()}
+        columns |= {name: _padded(values, len(names)) for name, values in self._judged().items()}
         if self.accept is not None:
             columns["accepted"] = np.where(self.accept, "1", "0")
         return pd.DataFrame(columns, dtype=object)
+
+    def _judged(self) -> dict[str, np.ndarray]:
+        """Columns of the control and of the judge, of as many images as they have."""
+        columns = {} if self.control is None else {"clip_control": self.clip_control}
+        for effect in self.verdict.effects:
+            columns[f"{effect.label} judged"] = effect.change
+            columns[f"{effect.label} control"] = effect.control
+        return columns
 
     def summary(self) -> dict[str, Any]:
         """What result.json says of the edits."""
         request, numbers, accept = self.request, self.numbers, self.accept
         means = {name: float(values.mean()) for name, values in numbers.items()}
-        moved = numbers["direction_after"] - numbers["direction_before"]
-        summary = {
+        summary: dict[str, Any] = {
+            "verdict": self.verdict.status,
             "images": self.starts.n,
             "target": request.target.text,
             "sign": request.target.sign,
             "method": request.method,
             "similarity_before": means["direction_before"],
             "similarity_after": means["direction_after"],
-            "moved_as_asked": float(((moved if request.target.sign == "+" else -moved) > 0).mean()),
+            "clip_moved": float(self.clip_moved.mean()),
             "gray_rms": means["gray_rms"],
             "distance": means["distance"],
             "targets": list(request.signs),
@@ -359,8 +447,42 @@ class Job:
         if "inversion_gray_rms" in means:
             summary["inversion_gray_rms"] = means["inversion_gray_rms"]
         summary["strength"] = self.strength
+        if self.control is not None:
+            summary["control"] = {
+                "target": self.control.target.text,
+                "images": len(self.clip_control),
+                "clip_moved": float(self.clip_control.mean()),
+                "gray_rms": float(self.control.arrays["gray_rms"].mean()),
+            }
+        if self.verdict.judge is None:
+            summary["not_judged"] = self.verdict.why
+        else:
+            summary["judge"] = self.verdict.judge.who
+            summary["effects"] = [_effect_summary(effect) for effect in self.verdict.effects]
         if self.changes:
             wanted = [c.moved for c in self.changes if c.role == "wanted"]
             summary["wanted_change_sd"] = float(np.mean(wanted)) if wanted else None
             summary["largest_unwanted_over_wanted"] = ratio(self.changes)
         return summary
+
+
+def _padded(values: np.ndarray, n: int) -> list[str]:
+    """Cells of a column whose first images alone have a value."""
+    return [*(f"{value:.6f}" for value in values), *[""] * (n - len(values))]
+
+
+def _effect_summary(effect: Effect) -> dict[str, Any]:
+    low, high = effect.interval
+    return {
+        "label": effect.label,
+        "sign": effect.sign,
+        "change": float(effect.change.mean()),
+        "control": float(effect.control.mean()),
+        "beyond": effect.beyond.value,
+        "low": low,
+        "high": high,
+        "ahead": effect.ahead,
+        "images": len(effect.control),
+        "patients": effect.patients,
+        "confirmed": effect.confirmed,
+    }

@@ -18,7 +18,7 @@ from torch import Tensor
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.runs import Run
 from cxrtool.data.cache import pixels, resized
-from cxrtool.data.columns import FIRST, IMAGE, PATIENT_KEY, PIXEL_KEY, SPLIT, VIEW
+from cxrtool.data.columns import FIRST, IMAGE, PATIENT, PATIENT_KEY, PIXEL_KEY, SPLIT, VIEW
 from cxrtool.data.images import to_float
 from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
 from cxrtool.data.manifest import Dataset, DatasetInfo, load_dataset
@@ -56,6 +56,15 @@ class Starts:
     columns: pd.DataFrame
     parents: list[str]
     originals: np.ndarray | None = None
+
+    @property
+    def patients(self) -> np.ndarray:
+        """[N], equal for images of one patient; an image without a patient is its own."""
+        own = np.array([f"image {i}" for i in range(self.n)], dtype=object)
+        if PATIENT not in self.columns:
+            return own
+        named = self.columns[PATIENT].to_numpy(dtype=object)
+        return np.where(named == "", own, named)
 
 
 def generated_starts(

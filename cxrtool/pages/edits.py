@@ -1,50 +1,91 @@
 """The page of `edit`: for each target and strength, what was asked for and what came of it.
 
-In: `Job`s. Out: a `Page` with the share that the teacher confirms, pictures, and the change that
-was wanted beside those that were not.
+In: `Job`s. Out: a `Page` that begins with the verdict of who did not steer, with pictures, the
+judges' numbers beside those of the control, and the change that was wanted beside those that were
+not.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
+from cxrtool.editing.judging import CONFIRMED, NOT_CONFIRMED, NOT_JUDGED
 from cxrtool.editing.output import panels_of
 from cxrtool.editing.record import Job
-from cxrtool.pages.page import Block, Numbers, Page, Picture, Section, Table, Text, cautions
-from cxrtool.stats.wording import number
+from cxrtool.pages.page import Block, Numbers, Page, Picture, Section, Table, Terms, Text, cautions
+from cxrtool.stats.wording import counted, number, with_interval
+
+COLUMNS = (
+    ("image, parent", "the edited image, and the seed or the real image that it began as"),
+    ("prompt, sign, strength", "what was asked for, towards it or away from it, how strongly"),
+    ("target_*, opposite_*", "cosine with either end of the text, before and after"),
+    ("direction_*", "cosine with the direction of the text, before and after, to the CLIP"),
+    ("way", "how far it moved in the space of the method"),
+    ("gray_rms", "root mean square change in gray levels"),
+    ("distance", "distance of features before and after (identity)"),
+    ("inversion_gray_rms", "of a real image: gray levels that its start is off, before any edit"),
+    ("LABEL before, LABEL after", "the teacher's probability"),
+    ("clip_control", "how far the same start moved as asked to the CLIP, edited by the control"),
+    ("LABEL judged", "how far it moved as asked to the judge, in its unit"),
+    ("LABEL control", "the same of the control; blank beyond --control-n"),
+    ("accepted", "1 where the teacher reads every label as it was asked for"),
+)
+NO_TEACHER = "Nobody has read these images (--teacher), so their labels are blank."
 
 
 def build(jobs: Sequence[Job], caution: str = "") -> Page:
     """The whole page; `caution` is what a reader must know before all else."""
-    images = f"{jobs[0].starts.n * len(jobs):,} edited images"
-    shares = [job.accept.mean() for job in jobs if job.accept is not None]
-    answer = f"{images}; nobody has verified that they show what was asked for."
-    if shares:
-        share = float(np.mean(shares))
-        answer = f"{images}; the teacher confirms {share:.0%} of those it can read."
     head = [Section("", cautions([caution]))] if caution else []
-    return Page("Edited radiographs", answer, [*head, *(_section(job) for job in jobs)])
+    columns = Section("Columns of edits.csv", [Terms(COLUMNS)], folded=True)
+    sections = [*head, *(_section(job) for job in jobs), columns]
+    return Page("Edited radiographs", _answer(jobs), sections, detail=_detail(jobs))
+
+
+def _answer(jobs: Sequence[Job]) -> str:
+    if len(jobs) == 1:
+        return _begun(jobs[0].sentence)
+    found = Counter(job.verdict.status for job in jobs)
+    said = [f"{found[s]} {s}" for s in (CONFIRMED, NOT_CONFIRMED, NOT_JUDGED) if found[s]]
+    images = counted(jobs[0].starts.n, "start")
+    return f"{len(jobs)} edits (a target at a strength each) of {images}: {', '.join(said)}."
+
+
+def _detail(jobs: Sequence[Job]) -> str:
+    if all(job.control is None for job in jobs):
+        return ""
+    return (
+        "The control asks for the same words with their letters shuffled, from the same starts. An"
+        " edit is confirmed where a judge that did not steer it saw every label move as asked, and"
+        " the 95 % interval of the move beyond the control's lies above 0."
+    )
+
+
+def _begun(sentence: str) -> str:
+    return sentence[0].upper() + sentence[1:]
 
 
 def _section(job: Job) -> Section:
     summary = job.summary()
     numbers = [
-        (f"{summary['moved_as_asked']:.0%}", "moved as asked, to the CLIP"),
         (number(summary["gray_rms"], 1), "gray levels of change"),
         (number(summary["distance"], 3), "identity distance (features before and after)"),
     ]
+    if job.control is not None:
+        gray = number(summary["control"]["gray_rms"], 1)
+        numbers.insert(1, (gray, "gray levels of change by the control"))
     if "inversion_gray_rms" in summary:
         error = number(summary["inversion_gray_rms"], 1)
         numbers.append((error, "gray levels of inversion error, before any edit"))
     if job.accept is not None:
-        numbers.insert(0, (f"{job.accept.mean():.0%}", "confirmed by the teacher"))
+        numbers.insert(0, (f"{job.accept.mean():.0%}", "read by the teacher as asked"))
     blocks: list[Block] = [
+        Text(_begun(job.sentence)),
         Numbers(numbers),
         Picture(
             panels_of(job),
             "Images before, after, and their difference",
             "Before, after, difference (red: brighter); below it the change along the text.",
         ),
+        _moves(job),
     ]
     if job.changes:
         rows = [
@@ -60,5 +101,38 @@ def _section(job: Job) -> Section:
         caption = "The teacher's mean probability; the change in deviations of the log-odds before."
         blocks.append(Table.of(rows, caption, text_last=True))
     else:
-        blocks.append(Text("No teacher was given (--teacher): the edits are not verified."))
-    return Section(job.title[0].upper() + job.title[1:], blocks)
+        blocks.append(Text(NO_TEACHER))
+    return Section(_begun(job.title), blocks)
+
+
+def _moves(job: Job) -> Table:
+    """How far the edit and its control moved, to the judge and to the CLIP that steered."""
+    rows = []
+    judge = job.verdict.judge
+    for effect in job.verdict.effects:
+        assert judge is not None
+        low, high = effect.interval
+        rows.append(
+            {
+                "read by": judge.who,
+                "of": f"{effect.label} ({judge.unit})",
+                "edit": number(float(effect.change.mean())),
+                "control": number(float(effect.control.mean())),
+                "beyond": with_interval(effect.beyond.value, low, high, signed=True),
+                "further": f"{effect.ahead} of {len(effect.control)}",
+            }
+        )
+    n = len(job.clip_control)
+    ahead = int((job.clip_moved[:n] > job.clip_control).sum())
+    rows.append(
+        {
+            "read by": "the CLIP that steered",
+            "of": "the text (cosine)",
+            "edit": number(float(job.clip_moved.mean())),
+            "control": number(float(job.clip_control.mean())) if n else "–",
+            "beyond": "judges nothing",
+            "further": f"{ahead} of {n}" if n else "–",
+        }
+    )
+    caption = "Mean move as asked; beyond the control with its 95 % interval over patients."
+    return Table.of(rows, caption, text_columns=2)

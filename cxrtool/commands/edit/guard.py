@@ -92,9 +92,14 @@ def refuse_made_images(teacher: Path) -> None:
 
 
 def seen_of(config: Config) -> Seen:
-    """What generator, CLIP, teacher and the edited images themselves have seen."""
-    folders = [config.gan, config.clip, *([] if config.teacher is None else [config.teacher])]
-    edited = Seen()
+    """What generator, CLIP, edited images, teacher and second CLIP have seen."""
+    readers = [folder for folder in (config.teacher, config.judge) if folder is not None]
+    return reduce(Seen.merge, map(Seen.load, readers), steering(config))
+
+
+def steering(config: Config) -> Seen:
+    """What generator, CLIP and the edited images themselves have seen."""
+    folders, edited = [config.gan, config.clip], Seen()
     if config.data is not None:
         dataset = manifest.load_dataset(config.data)
         edited = Seen.of(dataset, select.select_rows(dataset, config))

@@ -12,8 +12,9 @@ from cxrtool.data.options import SelectionOptions
 # 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
 # resampling stays in range; units join studies and copies; keys of prepared pixels. 8: texts are
-# read as by extract-reports 6. 12: a target that is no assertion is refused
-FORMAT = 12
+# read as by extract-reports 6. 12: a target that is no assertion is refused.
+# 13: a control, and a verdict by what did not steer
+FORMAT = 13
 
 LATENT = {"method": ("latent",)}
 GLOBAL = {"method": ("global",)}
@@ -31,8 +32,8 @@ class Config(SelectionOptions, Computing):
     """Change radiographs towards (+) or away from (-) what a text says.
 
     The images are generated ones (--n) or real ones (--data). What comes out is a dataset directory
-    with a page, report.html. With --teacher, a classifier reads every image before and after, and
-    only edits that it confirms count as verified.
+    with a page, report.html. A classifier of other patients (--teacher) or a second CLIP (--judge)
+    reads every image before and after; an edit is confirmed where it moved beyond a control.
 
     Example: cxr edit gan --clip clip --target "enlarged heart" --n 16 -o edits
     """
@@ -61,6 +62,11 @@ class Config(SelectionOptions, Computing):
     teacher: Path | None = option(
         "Output of train-cls that reads every image before and after, to verify the edit.",
         role="teacher",
+    )
+    judge: Path | None = option(
+        "Output of finetune-clip of other weights than --clip, whose zero-shot reading judges the"
+        " edits.",
+        role="judge",
     )
     threshold: float = option(
         "Probability from which the teacher reads a label as present.",
@@ -175,6 +181,11 @@ class Config(SelectionOptions, Computing):
         "tower",
         choices=("tower", "pixels"),
         was="features",
+    )
+    control_n: int | None = start_option(
+        "Starts to edit by the control too, the target's letters shuffled within each word; 0 for"
+        " none, and then nothing is judged. Default: all, 64 at most.",
+        min=0,
     )
     truncation: float = generated_option(
         "Truncation psi of generated starts; 1 keeps the whole distribution.",

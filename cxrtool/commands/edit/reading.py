@@ -196,7 +196,7 @@ def _strays(read: _Reading, value: str) -> list[str]:
     """The first word that the rules do not know and that is said to be `value`, if there is one."""
     for match in re.finditer(r"[^\W\d_][\w-]+", read.rest):
         word = match.group()
-        if word.lower() in _function_words() or _labeler().named(word):
+        if word.lower() in function_words() or _labeler().named(word):
             continue
         verdict = assert_mention(read.text, word)
         if verdict.value == value and word.lower() not in verdict.cue.lower().split():
@@ -254,9 +254,9 @@ def _bare(read: _Reading) -> str:
     for start, end in drop:
         text[start:end] = " " * (end - start)
     left = [word for word in re.split(r"[\s,;]+", "".join(text)) if word]
-    while left and left[-1].lower() in _function_words():
+    while left and left[-1].lower() in function_words():
         left.pop()
-    while left and left[0].lower() in _function_words() - {"no"}:
+    while left and left[0].lower() in function_words() - {"no"}:
         left.pop(0)
     return " ".join(left)
 
@@ -364,6 +364,11 @@ def _own_phrases(label: str) -> tuple[str, ...]:
 # ---- rules
 
 
+def is_word(word: str) -> bool:
+    """Whether the report rules hold a word in lower case."""
+    return _labeler().rules.automaton.knows(word)
+
+
 @cache
 def _labeler() -> Labeler:
     return Labeler()
@@ -373,7 +378,8 @@ def _nothing() -> str:
     return _labeler().rules.no_finding
 
 
-def _function_words() -> frozenset[str]:
+def function_words() -> frozenset[str]:
+    """Words that say nothing of an image by themselves."""
     return _labeler().rules.wording.function_words
 
 

@@ -16,12 +16,15 @@ from cxrtool import classifiers
 from cxrtool.clip import ClipModel, holdout
 from cxrtool.clip.templates import Templates
 from cxrtool.commands.edit.options import Config
+from cxrtool.commands.edit.reading import is_word
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
 from cxrtool.editing.global_method import GlobalMethod
 from cxrtool.editing.guide import TextGuide, joined, make_guide
+from cxrtool.editing.judging import Judge, control_of
 from cxrtool.editing.latent_method import LatentMethod
 from cxrtool.editing.optimization import EditInS, EditInW, LatentRecipe, SpaceEdit
+from cxrtool.editing.passes import Editor, Unmoved
 from cxrtool.editing.relevance import channel_statistics
 from cxrtool.editing.targets import Part, Target
 from cxrtool.editing.tools import Tools
@@ -109,17 +112,40 @@ def guide_of(target: Target, config: Config, encoder: ClipModel, templates: Temp
 def _guide_of_part(
     part: Part, config: Config, encoder: ClipModel, templates: Templates
 ) -> TextGuide:
-    prompts = templates.about(part.text)
-    cut = max((encoder.cut(prompt) for prompt in prompts), key=len)
-    if cut:
-        console.warn(
-            f"the target is longer than the {encoder.tokenizer.context_length} tokens that the "
-            f"CLIP reads; this is cut off: {cut!r}"
-        )
     opposite = list(templates.neutral)
     if config.against == "negation":
         opposite = [template.replace("{}", part.text) for template in templates.negative]
-    return make_guide(encoder, encoder, prompts, opposite, 1 if part.sign == "+" else -1)
+    sign = 1 if part.sign == "+" else -1
+    return make_guide(encoder, encoder, templates.about(part.text), opposite, sign)
+
+
+def warn_of_cut(targets: Sequence[Target], encoder: ClipModel, templates: Templates) -> None:
+    """Warn of what the CLIP will not read of the targets."""
+    for part in (part for target in targets for part in target.parts):
+        cut = max((encoder.cut(prompt) for prompt in templates.about(part.text)), key=len)
+        if cut:
+            console.warn(
+                f"the target is longer than the {encoder.tokenizer.context_length} tokens that the "
+                f"CLIP reads; this is cut off: {cut!r}"
+            )
+
+
+def control_editor(
+    method: GlobalMethod | LatentMethod,
+    target: Target,
+    config: Config,
+    encoder: ClipModel,
+    templates: Templates,
+) -> tuple[Target, Editor]:
+    """The control of a target, and what edits towards it."""
+    words = set((encoder.meta.get("words") or {}).get("known", ()))
+    control = control_of(target, config.seed, lambda word: word in words or is_word(word))
+    try:
+        guide = guide_of(control, config, encoder, templates)
+        return control, method.for_target(control.text, guide)
+    except InputError as error:
+        console.say(f"the control {control.text!r} moves nothing: {error.reason}")
+        return control, Unmoved(method.tools.generator)
 
 
 def others_of(target: Target, encoder: ClipModel, templates: Templates) -> torch.Tensor | None:
@@ -142,27 +168,16 @@ def teacher_of(config: Config, device: torch.device) -> Classifier | None:
     return None if config.teacher is None else classifiers.load(config.teacher, device)
 
 
-def say_who_verifies(
-    teacher: Classifier | None, targets: Sequence[Target], labels: Sequence[str]
-) -> None:
-    """Say that nobody verifies the edits, or warn of targets that a teacher cannot verify.
-
-    Args:
-        teacher: Reads images before and after; None for nobody.
-        targets: What to edit towards.
-        labels: Those of the starts.
-    """
-    if teacher is None:
-        named = any(set(target.labels) & set(labels) for target in targets)
+def say_who_reads(judges: Sequence[Judge], targets: Sequence[Target]) -> None:
+    """Say that nobody judges the edits, or warn of targets of which a judge knows no label."""
+    if not judges:
         console.say(
-            "no --teacher: nobody verifies these edits, and their labels stay blank"
-            + ("" if named else " (no target names a label of the generator)")
+            "no --teacher and no --judge: nobody judges these edits, and their labels stay blank"
         )
-        return
-    shared = ", ".join(label for label in labels if label in teacher.labels)
-    for target in targets:
-        if not set(target.labels) & set(teacher.labels):
-            console.warn(
-                f"the target {target.text!r} names no label that the teacher reads ({shared}): "
-                "its edits cannot be verified"
-            )
+    for target in targets if judges else ():
+        for judge in judges:
+            if not judge.knows(target):
+                console.warn(
+                    f"the target {target.text!r} names no label that {judge.who} knows"
+                    f" ({', '.join(judge.labels)}): it cannot confirm these edits"
+                )

@@ -129,7 +129,12 @@ def _job(targets: list[str]) -> Job:
     names = (*ends, "target_after", "way", "gray_rms", "distance")
     arrays = {**dict.fromkeys(names, np.zeros(2)), "target_before": np.array([0.1, 0.2])}
     starts: Any = SimpleNamespace(
-        info=SimpleNamespace(labels=LABELS), cells=START, parents=["p", "q"], originals=None
+        info=SimpleNamespace(labels=LABELS),
+        cells=START,
+        parents=["p", "q"],
+        originals=None,
+        n=2,
+        patients=np.arange(2),
     )
     return Job(_asked(targets), (), 1.0, {}, arrays, starts, TEACHER)
 

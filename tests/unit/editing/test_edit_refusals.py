@@ -199,7 +199,7 @@ def test_what_works_with_a_word_of_warning(
     errors = capsys.readouterr().err
     assert "share no training image" in errors
     assert "this is cut off: 'four five'" in errors
-    assert "'brightness' names no label that the teacher reads" in errors
+    assert "'brightness' names no label that the teacher knows" in errors
     assert (tmp_path / "out" / "result.json").exists()
 
 

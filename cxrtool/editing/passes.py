@@ -1,0 +1,96 @@
+"""One pass over the starts: edited towards one target at one strength, and measured.
+
+In: starts, an editor, who reads the images. Out: arrays over the images. The control takes the same
+way as the target, so that the two differ in nothing but what was asked for.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxrtool.core.runs import Run
+from cxrtool.editing.blocks import Arrays, in_blocks
+from cxrtool.editing.guide import Distance, TextGuide
+from cxrtool.editing.judging import Judge
+from cxrtool.editing.optimization import render
+from cxrtool.editing.record import measure
+from cxrtool.editing.starts import Starts
+from cxrtool.training.protocols import StyleGenerator
+
+
+class Editor(Protocol):
+    """What a method makes of a target."""
+
+    def edit(self, w: Tensor, strength: float) -> tuple[Tensor, Arrays]:
+        """w [N, num_ws, w_dim] -> images [N, 1, H, W], and arrays over them with a "way" [N]."""
+
+    def direction(self, arrays: Arrays, strength: float) -> dict[str, Tensor]:
+        """What pushes other images as these were, see `training.directions`."""
+
+
+@dataclass(frozen=True)
+class Unmoved:
+    """The editor of a control that names no direction at all.
+
+    Attributes:
+        generator: Of the starts.
+    """
+
+    generator: StyleGenerator
+
+    @torch.no_grad()
+    def edit(self, w: Tensor, strength: float) -> tuple[Tensor, Arrays]:
+        """The images as they are."""
+        return render(self.generator, w), {"way": np.zeros(len(w), np.float32)}
+
+    def direction(self, arrays: Arrays, strength: float) -> dict[str, Tensor]:
+        """None."""
+        return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Passes:
+    """What all passes of a run share.
+
+    Attributes:
+        generator: Of the starts.
+        starts: What is edited.
+        distance: Between an image and its edit.
+        judges: Read both.
+        run: Keeps finished blocks.
+        block: Images at once.
+    """
+
+    generator: StyleGenerator
+    starts: Starts
+    distance: Distance
+    judges: tuple[Judge, ...]
+    run: Run
+    block: int
+
+    def edited(
+        self, editor: Editor, guide: TextGuide, strength: float, n: int, shown: str, folder: str
+    ) -> Arrays:
+        """Edit and measure the first n starts.
+
+        Args:
+            editor: Edits them.
+            guide: The text that cosines are taken with.
+            strength: How much.
+            n: How many.
+            shown: For people.
+            folder: Below `checkpoints/`, of the finished blocks.
+        """
+
+        def work(positions: np.ndarray) -> Arrays:
+            start = self.starts.w(positions)
+            before = render(self.generator, start).detach()
+            images, moved = editor.edit(start, strength)
+            arrays = measure(before, images, guide, self.judges)
+            distances = self.distance(before)(images).detach().cpu().numpy()
+            return {**arrays, "distance": distances, **moved}
+
+        return in_blocks(n, self.block, work, self.run, shown, folder)
