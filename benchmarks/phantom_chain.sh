@@ -23,11 +23,8 @@ cxr evaluate images synth --real data --view frontal --features teacher -o image
 cxr finetune-clip data --view frontal --text rules --model tiny --size 64 --epochs 12 --select-by auroc --threads "$threads" -o clip
 targets=(--target "enlarged heart" --target "pleural effusion" --n 64 --teacher teacher --threads "$threads")
 cxr edit gan --clip clip "${targets[@]}" --method latent -o edits-latent
-for direction in relevance regression learned; do
-  for sign in + -; do
-    cxr edit gan --clip clip "${targets[@]}" --method global --direction $direction --sign $sign \
-      -o "edits-$direction$sign"
-  done
+for sign in + -; do
+  cxr edit gan --clip clip "${targets[@]}" --method global --sign $sign -o "edits-global$sign"
 done
 python3 "$here/fidelity.py" data gan teacher
 python3 "$here/edit_effect.py" data edits-*

@@ -72,15 +72,12 @@ _cxr() {
       esac
       ;;
     "edit")
-      flags="--clip --target --targets --n --data --method --sign --teacher --judge --threshold --seed --against --local --text-weight --space --steps --lr --l2 --feature-weight --hold-others --direction --alpha --score-sd --beta --project-out --hold-others-sd --relevance --relevance-images --fast --no-fast --feature-maps --control-n --truncation --condition --invert-steps --invert-space --block --relevance-batch --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--clip --target --targets --n --data --method --sign --teacher --judge --threshold --seed --against --text-weight --steps --lr --l2 --feature-weight --alpha --beta --relevance --relevance-images --feature-maps --control-n --truncation --condition --invert-steps --block --relevance-batch --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --method) COMPREPLY=($(compgen -W "latent global" -- "$cur")); return ;;
         --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;
         --against) COMPREPLY=($(compgen -W "neutral negation" -- "$cur")); return ;;
-        --space) COMPREPLY=($(compgen -W "w+ w s" -- "$cur")); return ;;
-        --direction) COMPREPLY=($(compgen -W "relevance regression learned" -- "$cur")); return ;;
         --feature-maps) COMPREPLY=($(compgen -W "tower pixels" -- "$cur")); return ;;
-        --invert-space) COMPREPLY=($(compgen -W "w+ w" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;

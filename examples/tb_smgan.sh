@@ -27,9 +27,10 @@ source "$here/study.sh"
 read_words "$@"
 strategies=rules,rules-v2,impression,generated,random,inverted,original
 mixtures="rules+,inverted+ rules+,inverted+,rules-v2+ rules+,rules-v2+,impression+,generated+"
-d_original="--model tiny"
+d_original="--model tiny" d_edit="--method global --n 16"
 case "$size" in
-  smoke) defaults="16 0.1 4 10 0 small_cnn rules,random" mixtures="rules+,random+" d_clip="--model tiny --steps 4 --batch 16" ;;
+  smoke) defaults="16 0.1 4 10 0 small_cnn rules,random" mixtures="rules+,random+" d_clip="--model tiny --steps 4 --batch 16"
+    d_edit="$d_edit --relevance-images 4" ;;
   cpu) defaults="64 60 300 600 0,1,2,3,4 small_cnn $strategies" d_clip="--model tiny --epochs 10" ;;
   full) defaults="256 5000 2000 8000 0,1,2,3,4 densenet121 $strategies" d_clip="--model small"
     d_original="--model ViT-B-32 --tag openai --allow-download" ;;
@@ -58,7 +59,7 @@ else
 fi
 read -ra clip <<<"${CLIP:-$d_clip}"
 read -ra original <<<"${ORIGINAL:-$d_original}"
-read -ra edit <<<"${EDIT:---method global --direction regression --n 16}"
+read -ra edit <<<"${EDIT:-$d_edit}"
 shared=(--threads "${THREADS:-2}" --device "${DEVICE:-auto}" -q)
 preset=() split=()
 [ -z "${PRESET:-}" ] || preset=(--preset "$PRESET")

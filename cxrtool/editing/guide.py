@@ -1,11 +1,10 @@
 """What a text asks of an image.
 
 In: unit vectors of prompts about the target and about its opposite. Out: a `TextGuide`, whose loss
-an image is 1 - sign * cos(image, unit(target - opposite)), and, where other observations are to
-stay as they are, a weight times the mean squared change of their zero-shot scores. StyleCLIP's
-1 - cos(image, target) has no way back; the difference of two texts is an axis with two ends (as in
-section 6 there, the text direction of global directions), so that `+` moves towards the target and
-`-` away from it, and what all radiographs share drops out.
+an image is 1 - sign * cos(image, unit(target - opposite)). StyleCLIP's 1 - cos(image, target) has
+no way back; the difference of two texts is an axis with two ends (as in section 6 there, the text
+direction of global directions), so that `+` moves towards the target and `-` away from it, and what
+all radiographs share drops out.
 
 How far an image has moved from where it began stands in for StyleCLIP's face loss. A `Distance`
 takes the batch that others are measured from, [N, 1, H, W] in [-1, 1], computes once what that
@@ -15,7 +14,7 @@ squared difference, mean over the map), and a pyramid of averaged pixels, which 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -34,35 +33,21 @@ class TextGuide:
         target: [D] unit vector of the target text; of several texts the mean of theirs.
         opposite: [D] unit vector of what it is compared with, or such a mean.
         sign: +1 or -1.
-        others: [K, D] unit directions of observations that are to stay as they are; None for none.
-        hold: Weight of their change.
     """
 
     encoder: ImageEncoder
     target: Tensor
     opposite: Tensor
     sign: int = 1
-    others: Tensor | None = None
-    hold: float = 0.0
 
     @property
     def direction(self) -> Tensor:
         """[D] unit vector from the opposite to the target."""
         return functional.normalize(self.target - self.opposite, dim=0)
 
-    @torch.no_grad()
-    def anchor(self, images: Tensor) -> Tensor | None:
-        """What `loss` measures other observations from: [N, D]; None where none is held."""
-        return None if self.others is None else self.embed(images)
-
-    def loss(self, images: Tensor, anchor: Tensor | None = None) -> Tensor:
-        """[N, 1, H, W] -> [N]: from 0 (as asked) to 2, and what other observations change."""
-        vectors = self.embed(images)
-        distance = 1.0 - self.sign * vectors @ self.direction
-        if anchor is None or self.others is None:
-            return distance
-        strays = ((vectors - anchor) @ self.others.T).square().mean(dim=1)
-        return distance + self.hold * strays
+    def loss(self, images: Tensor) -> Tensor:
+        """[N, 1, H, W] -> [N]: from 0 (as asked) to 2."""
+        return 1.0 - self.sign * self.embed(images) @ self.direction
 
     @torch.no_grad()
     def similarity(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,8 +67,6 @@ def make_guide(
     target: list[str],
     opposite: list[str],
     sign: int = 1,
-    others: Tensor | None = None,
-    hold: float = 0.0,
 ) -> TextGuide:
     """A guide from prompts: each end is the unit mean of the unit vectors of its prompts.
 
@@ -93,8 +76,6 @@ def make_guide(
         target: Prompts of the target.
         opposite: Prompts of the other end.
         sign: +1 or -1.
-        others: See `TextGuide`.
-        hold: See `TextGuide`.
 
     Raises:
         InputError: both ends have the same vector, so that there is no direction.
@@ -108,27 +89,22 @@ def make_guide(
             "the CLIP reads the target and its opposite as the same text: there is no direction",
             hint="say the target in other words, or choose another --against",
         )
-    return TextGuide(encoder, ends[0], ends[1], sign, others, hold)
+    return TextGuide(encoder, ends[0], ends[1], sign)
 
 
-def joined(
-    guides: Sequence[TextGuide], others: Tensor | None = None, hold: float = 0.0
-) -> TextGuide:
+def joined(guides: Sequence[TextGuide]) -> TextGuide:
     """One guide of several texts, each with its sign; one alone keeps its sign and its ends.
 
     Of several, the ends are means of what is asked for and of its opposites, and the sign is +.
 
     Args:
         guides: Of one encoder.
-        others: See `TextGuide`.
-        hold: See `TextGuide`.
     """
-    first = guides[0]
     if len(guides) == 1:
-        return replace(first, others=others, hold=hold)
+        return guides[0]
     ends = [(g.target, g.opposite) if g.sign > 0 else (g.opposite, g.target) for g in guides]
     target, opposite = (torch.stack(vectors).mean(dim=0) for vectors in zip(*ends, strict=True))
-    return TextGuide(first.encoder, target, opposite, 1, others, hold)
+    return TextGuide(guides[0].encoder, target, opposite)
 
 
 Measure = Callable[[Tensor], Tensor]

@@ -5,23 +5,19 @@ learning rate that is a function of the step: up over the first 5 %, cosine down
 (StyleGAN2's projector, Karras et al. 2020, appendix D; StyleCLIP, Patashnik et al. 2021, section 4,
 uses the same).
 
-An edit is sought in W+, where every layer has a vector of its own, in W, where all layers share
-one, or in S, where every channel of the convolutions up to 128 px has a number, counted in standard
-deviations of that channel so that one learning rate fits all. It minimizes for each image
+An edit is sought in W+, where every layer has a vector of its own. It minimizes for each image
 
-    text guide(G(x)) + l2 |x - x_start|^2 + weight distance(G(x), G(x_start)) + local stray(G(x)),
+    text guide(G(w)) + l2 |w - w_start|^2 + weight distance(G(w), G(w_start)),
 
-(StyleCLIP, section 4), the second term being a sum over all numbers of x, as there, and the stray
-that of `variation.Locality`. Images of a batch do not touch each other: the loss is their sum, and
-Adam works number by number.
+(StyleCLIP, section 4), the second term being a sum over all numbers of w, as there. Images of a
+batch do not touch each other: the loss is their sum, and Adam works number by number.
 
 Inversion finds w whose images look like given ones. It begins at the mean w of each image's own
 labels (truncation 0) and minimizes
 
     mean squared pixel difference + feature distance + prior |w - w_mean|^2 / numbers of w
 
-(Abdal et al. 2019, Image2StyleGAN). The prior keeps w where the generator knows what an edit means;
-so does searching in W: its images are the generator's own, and less like a given one.
+(Abdal et al. 2019, Image2StyleGAN). The prior keeps w where the generator knows what an edit means.
 """
 
 import math
@@ -33,9 +29,7 @@ import torch
 from torch import Tensor
 
 from cxrtool.editing.guide import Distance, TextGuide
-from cxrtool.editing.relevance import Channels
-from cxrtool.editing.variation import Locality
-from cxrtool.training.protocols import StyleGenerator, StyleSpace
+from cxrtool.training.protocols import StyleGenerator
 
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of the steps
 
@@ -85,82 +79,32 @@ def render(generator: StyleGenerator, w: Tensor) -> Tensor:
     return generator.synthesis(w).clamp(-1.0, 1.0)
 
 
-class EditInW:
-    """N edits in W+ or W.
+class LatentEdit:
+    """N edits in W+.
 
     Args:
         generator: Frozen.
         start: [N, num_ws, w_dim].
-        shared: One change for all layers (W).
 
     Attributes:
-        numbers: What an optimizer changes; zeros are no edit.
+        change: What an optimizer changes, like `start`; zeros are no edit.
     """
 
-    def __init__(self, generator: StyleGenerator, start: Tensor, *, shared: bool = False) -> None:
+    def __init__(self, generator: StyleGenerator, start: Tensor) -> None:
         self._generator, self._start = generator, start.detach()
-        self.numbers = [torch.zeros_like(start[:, :1] if shared else start).requires_grad_()]
-
-    def _change(self) -> Tensor:
-        return self.numbers[0].expand_as(self._start)
+        self.change = torch.zeros_like(self._start).requires_grad_()
 
     def images(self) -> Tensor:
         """[N, 1, H, W] in [-1, 1]."""
-        return render(self._generator, self._start + self._change())
+        return render(self._generator, self._start + self.change)
 
     def squared(self) -> Tensor:
         """Sum of squares of the whole change: [N]."""
-        return self._change().square().sum(dim=(1, 2))
+        return self.change.square().sum(dim=(1, 2))
 
     def way(self) -> np.ndarray:
         """Root mean square of the whole change: [N]."""
-        return self._change().detach().square().mean(dim=(1, 2)).sqrt().cpu().numpy()
-
-    def changes(self) -> dict[str, np.ndarray]:
-        """The change in the form of `training.directions`: name -> [N, ...]."""
-        return {"way": self._change().detach().cpu().numpy()}
-
-
-class EditInS:
-    """N edits of styles, with the same methods as those in W.
-
-    Args:
-        generator: Frozen.
-        start: [N, num_ws, w_dim].
-        channels: Whose standard deviations are the unit.
-
-    Attributes:
-        numbers: What an optimizer changes, [N, C] a layer; zeros are no edit.
-    """
-
-    def __init__(self, generator: StyleSpace, start: Tensor, channels: Channels) -> None:
-        self._generator, self._std = generator, channels.std
-        with torch.no_grad():
-            self._styles = dict(generator.styles(start))
-        self.numbers = [
-            torch.zeros(len(start), len(std), device=start.device).requires_grad_()
-            for std in self._std.values()
-        ]
-
-    def _change(self) -> dict[str, Tensor]:
-        pairs = zip(self._std.items(), self.numbers, strict=True)
-        return {name: std * numbers for (name, std), numbers in pairs}
-
-    def images(self) -> Tensor:
-        change = {name: self._styles[name] + way for name, way in self._change().items()}
-        return self._generator.synthesis_from_styles({**self._styles, **change}).clamp(-1.0, 1.0)
-
-    def squared(self) -> Tensor:
-        return torch.cat(self.numbers, dim=1).square().sum(dim=1)
-
-    def way(self) -> np.ndarray:
-        return torch.cat(self.numbers, dim=1).detach().square().mean(dim=1).sqrt().cpu().numpy()
-
-    def changes(self) -> dict[str, np.ndarray]:
-        return {f"s.{name}": way.detach().cpu().numpy() for name, way in self._change().items()}
-
-
-SpaceEdit = EditInW | EditInS
+        return self.change.detach().square().mean(dim=(1, 2)).sqrt().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -173,7 +117,6 @@ class LatentRecipe:
         text: Weight of the guide.
         l2: Weight of the squared way.
         feature_weight: Of the feature distance.
-        local: Weight of the stray.
     """
 
     steps: int = 300
@@ -181,18 +124,16 @@ class LatentRecipe:
     text: float = 1.0
     l2: float = 0.008
     feature_weight: float = 1.0
-    local: float = 0.0
 
 
 def optimize(
-    edit: SpaceEdit,
+    edit: LatentEdit,
     guide: TextGuide,
     distance: Distance,
     recipe: LatentRecipe,
     on_step: Callable[[], None] = lambda: None,
-    where: Locality | None = None,
 ) -> None:
-    """Move along what the guide asks for; changes the numbers of `edit`.
+    """Move along what the guide asks for; changes `edit`.
 
     Args:
         edit: The edits, all zero; gradients pass through their generator.
@@ -200,22 +141,18 @@ def optimize(
         distance: Between edited and unedited images.
         recipe: Weights and steps.
         on_step: Called after every step; may raise to stop.
-        where: Where the text acts, for the stray; without it there is none.
     """
     with torch.no_grad():
-        before = edit.images()
-        away, anchor = distance(before), guide.anchor(before)
+        away = distance(edit.images())
 
     def loss(_: int) -> Tensor:
         images = edit.images()
-        total = recipe.text * guide.loss(images, anchor) + recipe.l2 * edit.squared()
+        total = recipe.text * guide.loss(images) + recipe.l2 * edit.squared()
         if recipe.feature_weight:
             total = total + recipe.feature_weight * away(images)
-        if where is not None and recipe.local:
-            total = total + recipe.local * where.stray(before, images)
         return total.sum()
 
-    descend(edit.numbers, loss, steps=recipe.steps, lr=recipe.lr, on_step=lambda *_: on_step())
+    descend([edit.change], loss, steps=recipe.steps, lr=recipe.lr, on_step=lambda *_: on_step())
 
 
 @dataclass(frozen=True)
@@ -227,14 +164,12 @@ class InversionRecipe:
         lr: Peak learning rate.
         features: Weight of the feature distance.
         prior: Weight of the mean squared way from the mean w.
-        space: "w+", a w for each layer, or "w", one for all of them.
     """
 
     steps: int = 300
     lr: float = 0.1
     features: float = 0.5
     prior: float = 0.002
-    space: str = "w+"
 
 
 @torch.no_grad()
@@ -263,20 +198,16 @@ def invert(
         on_step: Called after every step; may raise to stop.
 
     Returns:
-        [N, num_ws, w_dim], detached; in W equal along the second axis.
-
-    Raises:
-        KeyError: an unknown space.
+        [N, num_ws, w_dim], detached.
     """
     mean, away = mean_w(generator, y), distance(images)
-    numbers = {"w+": mean, "w": mean[:, :1]}[recipe.space].clone().requires_grad_()
+    w = mean.clone().requires_grad_()
 
     def loss(_: int) -> Tensor:
-        w = numbers.expand_as(mean)
         copies = render(generator, w)
         total = (copies - images).square().mean(dim=(1, 2, 3))
         total = total + recipe.features * away(copies)
         return (total + recipe.prior * (w - mean).square().mean(dim=(1, 2))).sum()
 
-    descend([numbers], loss, steps=recipe.steps, lr=recipe.lr, on_step=lambda *_: on_step())
-    return numbers.detach().expand_as(mean).clone()
+    descend([w], loss, steps=recipe.steps, lr=recipe.lr, on_step=lambda *_: on_step())
+    return w.detach()

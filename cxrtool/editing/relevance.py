@@ -16,41 +16,24 @@ A direction changes every channel,
     R_c = row_c . text,   0 where |R_c| < beta,   ds_c = std_c R_c / max |R|,
 
 and the edit is s' = s + alpha ds (Patashnik et al. 2021, equations 4 to 6). A larger beta moves
-fewer channels and so less beside what the text says. What channels do to other texts can be
-projected out of R.
-
-To first order R comes from gradients, of all channels at once: one vector-Jacobian product an image
-for the text, and a few with random vectors. With J_ci the derivative of image i's unit embedding by
-channel c, a small move of the channel changes it by v = J_ci std_c, and
-
-    R_c ~ mean_i(text . v / |v|) / |mean_i v / |v||,
-
-where norms come from random r ~ N(0, I): E (r . v)^2 = |v|^2. The exact rows move a channel by ten
-deviations, over which a network is not straight: the estimate counts only where its order of the
-channels agrees with the exact one (`agreement`).
+fewer channels and so less beside what the text says.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 from torch.nn import functional
 
 from cxrtool.core.errors import InputError
 from cxrtool.training.protocols import ImageEncoder, Partial, StyleSpace
-from cxrtool.training.rng import torch_generator
 
 STEP = 5.0  # deviations to either side
 MOST_PX = 128  # finer layers change texture that no text speaks of
 STATISTICS = 100_000  # latents behind mean and deviation
 _BLOCK = 1000
 BETA = 0.15
-RIDGE = 1e-2  # share of a text's own sum of squares
-PROBES = 16  # random vectors of the estimate
-LEAST_AGREEMENT = 0.9
-LEAST_CHANNELS = 20  # a rank correlation over fewer shows nothing
 
 Styles = dict[str, Tensor]
 
@@ -240,35 +223,27 @@ def relevance_of(matrix: Relevance, text: Tensor) -> Styles:
     return {name: rows @ text.to(rows.device) for name, rows in matrix.rows.items()}
 
 
-def direction(
-    channels: Channels,
-    relevance: Styles,
-    beta: float = BETA,
-    others: Sequence[Styles] = (),
-    share: float = 1.0,
-) -> Direction:
+def direction(channels: Channels, relevance: Styles, beta: float = BETA) -> Direction:
     """The direction of a text.
 
     Args:
         channels: Statistics.
         relevance: Layer -> [C].
         beta: |R| from which a channel moves.
-        others: Relevance of each of K other texts: what the kept channels have of these is taken
-            out of R, R - share C (C'C + ridge)^-1 C'R with C [kept, K].
-        share: Of it that is taken out.
 
     Raises:
-        InputError: no channel does.
+        InputError: no channel does; names the beta at which some would.
     """
     every = torch.cat(list(relevance.values()))
     most = float(every.abs().max())
     moves = every.abs() >= beta
     if not moves.any() or most == 0.0:
-        raise unmoved(f"has a relevance of {beta:g} for this text", most)
-    moving = torch.where(moves, every, 0.0)
-    if others:
-        moving = moving - share * _explained(moving, others)
-    moving = moving / moving.abs().max().clamp_min(1e-12)
+        raise InputError(
+            f"no channel of the generator has a relevance of {beta:g} for this text; the highest"
+            f" is {most:.3f}",
+            hint=f"use --beta {max(0.0, 0.7 * most):.2f}, or another text",
+        )
+    moving = torch.where(moves, every, 0.0) / most
     sizes = [len(values) for values in relevance.values()]
     change = {
         name: values * channels.std[name]
@@ -277,68 +252,9 @@ def direction(
     return Direction(change, int(moves.sum()))
 
 
-def unmoved(claim: str, most: float) -> InputError:
-    """The error of a text for which no channel moves; names the beta at which some would."""
-    return InputError(
-        f"no channel of the generator {claim}; the highest is {most:.3f}",
-        hint=f"use --beta {max(0.0, 0.7 * most):.2f}, or another text",
-    )
-
-
-def _explained(moving: Tensor, others: Sequence[Styles]) -> Tensor:
-    """The part of [C] that the relevance of other texts explains over its channels not zero."""
-    columns = torch.stack([torch.cat(list(other.values())) for other in others], dim=1).double()
-    columns = columns * (moving != 0).double()[:, None]
-    products = columns.T @ columns
-    ridge = RIDGE * products.diagonal().clamp_min(1e-12)
-    slopes: Tensor = torch.linalg.solve(products + torch.diag(ridge), columns.T @ moving.double())
-    return (columns @ slopes).to(moving.dtype)
-
-
 def moved(generator: StyleSpace, w: Tensor, towards: Direction, alpha: float) -> Tensor:
     """Images after the edit: w [N, num_ws, w_dim] -> [N, channels, size, size] in [-1, 1]."""
     styles = dict(generator.styles(w))
     for name, change in towards.change.items():
         styles[name] = styles[name] + alpha * change
     return generator.synthesis_from_styles(styles).clamp(-1.0, 1.0)
-
-
-def first_order(
-    probe: ChannelProbe, text: Tensor, *, batch: int, on_batch: Callable[[], None] = lambda: None
-) -> Styles:
-    """Estimate of R from gradients, layer -> [C].
-
-    Args:
-        probe: The images; its networks are frozen.
-        text: [D] unit.
-        batch: Images in one pass.
-        on_batch: Called after every pass; may raise to stop.
-    """
-    std, styles = probe.channels.std, probe.styles
-    rng = torch_generator("first order", 0)
-    probes = torch.randn(PROBES, len(text), generator=rng).to(text.device)
-    along, across = Sums(), Sums()
-    for start in range(0, len(next(iter(styles.values()))), batch):
-        part = {k: s[start : start + batch].detach().clone() for k, s in styles.items()}
-        inputs = [part[name].requires_grad_() for name in std]
-        images = probe.generator.synthesis_from_styles(part).clamp(-1.0, 1.0)
-        vectors = functional.normalize(probe.encoder.embed_images(images), dim=-1)
-        slopes = []
-        for vector in (text, *probes):
-            projected = (vectors @ vector).sum()
-            slopes.append(torch.autograd.grad(projected, inputs, retain_graph=True))
-            on_batch()
-        for name, *own in zip(std, *slopes, strict=True):
-            scaled = torch.stack(own) * std[name]
-            unit = scaled / scaled[1:].square().mean(dim=0).sqrt().clamp_min(1e-12)
-            along.add(name, unit[0].sum(dim=0))
-            across.add(name, unit[1:].sum(dim=1))
-    lengths = {name: sums.square().mean(dim=0).sqrt() for name, sums in across.items()}
-    return {name: along[name] / lengths[name].clamp_min(1e-12) for name in std}
-
-
-def agreement(estimate: Tensor, exact: Tensor) -> float:
-    """Spearman's rank correlation of [C] and [C]; NaN for fewer than three channels."""
-    if len(estimate) < 3:
-        return float("nan")
-    return float(spearmanr(estimate.cpu().numpy(), exact.cpu().numpy()).statistic)

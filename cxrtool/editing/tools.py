@@ -1,10 +1,8 @@
 """What the methods of `cxr edit` work with, and what they look at before they edit.
 
 In: the options and the networks. Out: `Tools`: w that go round the generator's frequent conditions,
-and how styles vary over them. The `Variation` of a run belongs to the pair of networks and not to a
-text: it is measured once, kept in the run and used again with `--relevance`. So is the relevance
-matrix of `global_method`. Each lies in NAME.safetensors (`PART.LAYER`) and NAME.json, which names
-the generator and the CLIP: to another tower the numbers mean nothing.
+and the relevance matrix on disk. That lies in NAME.safetensors (`PART.LAYER`) and NAME.json, which
+names the generator and the CLIP: to another tower the numbers mean nothing.
 """
 
 from collections.abc import Mapping
@@ -21,11 +19,9 @@ from torch import Tensor
 from cxrtool.core.errors import InputError
 from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
-from cxrtool.editing import variation as variations
 from cxrtool.editing.guide import Distance
-from cxrtool.editing.relevance import Channels, Styles
+from cxrtool.editing.relevance import Styles
 from cxrtool.editing.starts import condition_vector, stored_conditions
-from cxrtool.editing.variation import Variation
 from cxrtool.training.directions import generator_fingerprint
 from cxrtool.training.protocols import ImageEncoder, StyleGenerator, StyleSpace
 from cxrtool.training.rng import torch_generator
@@ -37,23 +33,18 @@ CONDITIONS = 64  # frequent conditions that they go round
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of `cxr edit` by their names there; None stands for a method's own default.
+    """Options of `cxr edit` by their names there.
 
     Attributes:
-        direction, beta, relevance, relevance_images, fast, relevance_batch:
-            Of global directions.
-        local: Weight of change outside of where a text acts.
+        beta, relevance, relevance_images, relevance_batch: Of global directions.
         block: Images at once.
         condition: Of generated starts.
         gan, clip: Folders of the two models.
     """
 
-    direction: str
-    local: float | None
-    beta: float | None
+    beta: float
     relevance: Path | None
     relevance_images: int
-    fast: bool
     block: int
     relevance_batch: int
     condition: tuple[str, ...]
@@ -94,40 +85,6 @@ class Tools:
         return vectors[:CONDITIONS].to(self.device)
 
     @cached_property
-    def variation(self) -> Variation:
-        """How styles vary, of the run that was named, or measured; it is in the run afterwards."""
-        if self.options.relevance is None:
-            variation = self._measured_variation()
-        else:
-            parts, images = self.read("variation", "variation of styles", "regression")
-            channels = Channels(parts["mean"], parts["std"])
-            variation = Variation(
-                channels, images, cross=parts["cross"], squares=parts["squares"], **parts["sums"]
-            )
-        content = vars(variation)
-        sums = {name: content[name] for name in ("embeddings", "pixels", "pixel_squares")}
-        layers = {name: content[name] for name in ("cross", "squares")} | vars(variation.channels)
-        self.write("variation", {**layers, "sums": sums}, images=variation.n)
-        return variation
-
-    def _measured_variation(self) -> Variation:
-        y = self._conditions
-        each = min(len(y), variations.CONDITIONS_EACH)
-        patients = variations.PATIENTS * (1 if each > 1 else variations.CONDITIONS_EACH)
-
-        def sample(first: int, count: int) -> Tensor:
-            rng = torch_generator("patients", first)
-            z = torch.randn(count, self.generator.z_dim, generator=rng)
-            rows = [torch.randperm(len(y), generator=rng)[:each] for _ in range(count)]
-            own = z.repeat_interleave(each, dim=0).to(self.device)
-            return self.generator.mapping(own, y[torch.cat(rows).to(y.device)], PSI)
-
-        with self.run.progress("variation of styles", patients * each, stops=True) as bar:
-            return variations.measure_variation(
-                self.styled, self.encoder, sample, patients, each, bar.advance
-            )
-
-    @cached_property
     def _networks(self) -> dict[str, str]:
         """Fingerprints of the generator and the CLIP at hand."""
         folders = {"generator": self.options.gan, "clip": self.options.clip}
@@ -143,13 +100,11 @@ class Tools:
         self.run.write_bytes(f"{name}.safetensors", save(tensors))
         self.run.write_json(f"{name}.json", {"format": FORMAT, **self._networks, **content})
 
-    def read(self, name: str, title: str, direction: str) -> tuple[dict[str, Styles], int]:
+    def read(self, name: str) -> tuple[dict[str, Styles], int]:
         """Read both files from `--relevance`.
 
         Args:
             name: See `write`.
-            title: What they hold, for people.
-            direction: The `--direction` that writes them.
 
         Returns:
             Part -> layer -> tensor, and the number of images behind them.
@@ -162,16 +117,16 @@ class Tools:
         file, weights = folder / f"{name}.json", folder / f"{name}.safetensors"
         if not file.is_file():
             raise InputError(
-                f"no such file: this run has no {title}",
+                "no such file: this run has no relevance matrix",
                 file=file,
-                hint=f"give an output of `cxr edit --method global --direction {direction}` that "
-                "was made without --fast",
+                hint="give an output of `cxr edit --method global`",
             )
         record = read_json(file)
         for role, mine in self._networks.items():
             if record.get(role) != mine:
+                which = "CLIP" if role == "clip" else role
                 raise InputError(
-                    f"this {title} belongs to another {'CLIP' if role == 'clip' else role}",
+                    f"this relevance matrix belongs to another {which}",
                     file=file,
                     hint="leave out --relevance: it must be computed anew for each of them",
                 )

@@ -52,7 +52,7 @@ COMMANDS = {
     "clip-2": f"finetune-clip data --text impression --model tiny --steps 12 --batch 16 {_TRAIN}",
     "edits": "edit gan --clip clip --target 'enlarged heart' --n 3 --block 2 --steps 6 " + _RUN,
     "global": "edit gan --clip clip --target 'enlarged heart' --n 3 --block 2 --method global"
-    " --direction relevance --relevance-images 4 " + _RUN,
+    " --relevance-images 4 " + _RUN,
     "cls-none": f"train-cls data {_CLS}",
     "cls-auc": f"train-cls data --loss auc-margin {_CLS}",
     "synth": f"{_SYNTH} --filter duplicate {_RUN}",

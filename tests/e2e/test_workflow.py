@@ -231,7 +231,7 @@ STEERED: dict[str, Any] = {
         "{clip}+": {
             "generator": "style",
             "clip": "{clip}",
-            "options": "--sign + --target edema --method global --direction regression --n 16",
+            "options": "--sign + --target edema --method global --n 16 --relevance-images 4",
         }
     },
     "sets": {

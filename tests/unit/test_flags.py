@@ -310,7 +310,7 @@ def test_messages_name_only_flags_that_exist() -> None:
         (["synthesize", "--replay", "x"], "cxr replay"),
         (["synthesize", "x", "--only", "3"], "cxr replay"),
         (["edit", "x", "--clip", "x", "--strength", "2"], "--alpha [with --method global"),
-        (["edit", "x", "--clip", "x", "--keep-others", "2"], "--hold-others [with --method latent"),
+        (["edit", "x", "--clip", "x", "--keep-others", "2"], "entanglement.csv"),
     ],
 )
 def test_what_is_gone_or_became_several_says_what_to_do(
@@ -322,12 +322,8 @@ def test_what_is_gone_or_became_several_says_what_to_do(
 
 def test_an_old_record_of_what_became_several_is_read() -> None:
     config = MODULES["edit",].Config
-    for method, direction, name in (
-        ("latent", "relevance", "text_weight"),
-        ("global", "relevance", "alpha"),
-        ("global", "learned", "score_sd"),
-    ):
-        record = {"method": method, "direction": direction, "strength": [1.5]}
+    for method, name in (("latent", "text_weight"), ("global", "alpha")):
+        record = {"method": method, "strength": [1.5]}
         past = from_record(config, {"gan": "g", "clip": "c", "n": 1, "target": ["x"], **record})
         assert past[name] == [1.5]
         built = resolve(config, past)

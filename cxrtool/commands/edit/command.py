@@ -121,7 +121,7 @@ def starts_of(
         return generated_starts(
             generator, meta, config.n or 0, config.condition, config.truncation, config.seed, device
         )
-    recipe = optimization.InversionRecipe(steps=config.invert_steps, space=config.invert_space)
+    recipe = optimization.InversionRecipe(steps=config.invert_steps)
     return real_starts(
         generator, meta, config.data, config, distance, recipe, device, run, config.block
     )

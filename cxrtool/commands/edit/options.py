@@ -13,13 +13,11 @@ from cxrtool.data.options import SelectionOptions
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
 # resampling stays in range; units join studies and copies; keys of prepared pixels. 8: texts are
 # read as by extract-reports 6. 12: a target that is no assertion is refused.
-# 13: a control, and a verdict by what did not steer
-FORMAT = 13
+# 13: a control, and a verdict by what did not steer. 14: StyleCLIP's two methods alone
+FORMAT = 14
 
 LATENT = {"method": ("latent",)}
 GLOBAL = {"method": ("global",)}
-RELEVANCE = {**GLOBAL, "direction": ("relevance",)}
-LEARNED = {**GLOBAL, "direction": ("learned",)}
 latent_option = partial(option, panel="Optimization image by image", only=LATENT)
 direction_option = partial(option, panel="One direction for all images")
 start_option = partial(option, panel="Images to start from")
@@ -82,21 +80,11 @@ class Config(SelectionOptions, Computing):
         "neutral",
         choices=("neutral", "negation"),
     )
-    local: float | None = option(
-        "Weight of the penalty on changes outside of where the text acts; for --method latent"
-        " and --direction learned. Default: latent 0, learned 3.",
-        min=0,
-    )
     text_weight: tuple[float, ...] = latent_option(
         "Weight of the text in the loss; may be repeated, to edit every image at each of them."
         " Default: 1.",
         (),
         was="strength",
-    )
-    space: str = latent_option(
-        "What is optimized. w+: a w for each layer; w: one for all layers; s: the styles.",
-        "w+",
-        choices=("w+", "w", "s"),
     )
     steps: int | None = latent_option("Steps per image. Default: 300.", min=0)
     lr: float = latent_option("Peak learning rate.", 0.1, min=0)
@@ -108,72 +96,30 @@ class Config(SelectionOptions, Computing):
         was="keep",
         min=0,
     )
-    hold_others: float | None = latent_option(
-        "Weight of the penalty on the squared change of zero-shot scores (cosines) of"
-        " observations that the target does not name. Default: 0.",
-        min=0,
-        was="keep_others",
-    )
-    direction: str = direction_option(
-        "Where the direction comes from. relevance: StyleCLIP's relevance of single channels;"
-        " regression: of the styles on the text's score, within a patient; learned: goes on"
-        " from the regression and is held to where the text acts.",
-        "relevance",
-        only=GLOBAL,
-        choices=("relevance", "regression", "learned"),
-    )
     alpha: tuple[float, ...] = direction_option(
         "StyleCLIP's alpha: how far to go, in standard deviations of the most relevant channel;"
         " may be repeated, to edit every image at each of them. Default: 2.",
         (),
-        only=RELEVANCE,
+        only=GLOBAL,
         was="strength",
     )
-    score_sd: tuple[float, ...] = direction_option(
-        "How far to go, in standard deviations of the text's score by the regression; may be"
-        " repeated, to edit every image at each of them. Default: 2.",
-        (),
-        only={**GLOBAL, "direction": ("regression", "learned")},
-        was="strength",
-    )
-    beta: float | None = direction_option(
-        "StyleCLIP's beta: relevance, or partial correlation, from which a channel moves."
-        " Default: relevance 0.15, otherwise 0.1.",
+    beta: float = direction_option(
+        "StyleCLIP's beta: relevance from which a channel moves.",
+        0.15,
         only=GLOBAL,
         min=0,
         max=1,
     )
-    project_out: float | None = direction_option(
-        "Share of what observations that the target does not name explain of the direction,"
-        " which is taken out of it. Default: 0.",
-        only={**GLOBAL, "direction": ("relevance", "regression"), "fast": (False,)},
-        min=0,
-        max=1,
-        was="keep_others",
-    )
-    hold_others_sd: float | None = direction_option(
-        "Weight of the penalty on the squared change of scores of observations that the target"
-        " does not name, in standard deviations of each. Default: 0.3.",
-        only=LEARNED,
-        min=0,
-        was="keep_others",
-    )
     relevance: Path | None = direction_option(
-        "Earlier output of edit whose relevance matrix, or variation of styles, to use again;"
-        " for --method global and --local.",
+        "Earlier output of edit whose relevance matrix to use again.",
+        only=GLOBAL,
         role="relevance",
     )
     relevance_images: int = direction_option(
         "Images in which every channel is moved, for the relevance matrix.",
         100,
-        only={**RELEVANCE, "relevance": ABSENT},
+        only={**GLOBAL, "relevance": ABSENT},
         min=1,
-    )
-    fast: bool = direction_option(
-        "Estimate the relevance from gradients; refused where its order of the channels is not"
-        " that of the exact one.",
-        False,
-        only={**RELEVANCE, "relevance": ABSENT},
     )
     feature_maps: str = start_option(
         "What the distance of two images is taken in. tower: shallow maps of the CLIP's image"
@@ -199,11 +145,6 @@ class Config(SelectionOptions, Computing):
         (),
     )
     invert_steps: int = real_option("Steps that find the latent of a real image.", 300, min=1)
-    invert_space: str = real_option(
-        "Where to find it. w+: a w for each layer, which comes closer; w: one for all layers.",
-        "w+",
-        choices=("w+", "w"),
-    )
     block: int = running_option(
         "Images to edit at once. Another number may change results in the last digits.", 16, min=1
     )
@@ -211,7 +152,7 @@ class Config(SelectionOptions, Computing):
         "Images to render at once for the relevance matrix.",
         256,
         was="batch",
-        only=RELEVANCE,
+        only=GLOBAL,
         min=2,
         result=False,
     )
@@ -219,7 +160,23 @@ class Config(SelectionOptions, Computing):
     #: What earlier versions had, and what to do instead.
     REMOVED: ClassVar[dict[str, str]] = {
         "method=mapper": "its edits fooled nobody (benchmarks/RESULTS.md): use --method latent, or"
-        " --method global for many images at once"
+        " --method global for many images at once",
+        "fast": "leave it out: the exact matrix is computed once and used again with --relevance",
+        "space": "leave it out: --method latent works in W+",
+        "direction": "leave it out: --method global takes StyleCLIP's relevance of channels",
+        "score_sd": "use --alpha, in standard deviations of the most relevant channel",
+        "local": "leave it out: no method holds an edit to a region",
+        **dict.fromkeys(
+            ("keep_others", "hold_others", "project_out", "hold_others_sd"),
+            "leave it out: entanglement.csv (with --teacher) says what moved beside the target",
+        ),
+        "invert_space": "leave it out: real images are sought in W+",
+    }
+    #: Their defaults, with which an old record says nothing of them.
+    REMOVED_DEFAULTS: ClassVar[dict[str, str]] = {
+        "space": "w+",
+        "direction": "relevance",
+        "invert_space": "w+",
     }
 
     def validate(self) -> None:
@@ -232,7 +189,7 @@ class Config(SelectionOptions, Computing):
                 "edit needs either --n (generated images) or --data (real images)",
                 hint="--n 16 is a quick start",
             )
-        for flag in ("text_weight", "alpha", "score_sd"):
+        for flag in ("text_weight", "alpha"):
             values, shown = getattr(self, flag), "--" + flag.replace("_", "-")
             if any(value < 0 for value in values):
                 raise UsageError(f"{shown} is below 0", hint="the other way is --sign -")
@@ -242,24 +199,8 @@ class Config(SelectionOptions, Computing):
         selects = any(getattr(self, name) != getattr(SelectionOptions, name) for name in rows)
         if self.data is None and selects:
             raise UsageError("--view, --split, --fraction and --leave-out select rows of --data")
-        if self.relevance is not None and self.method != "global" and not self.local:
-            raise UsageError(
-                f"--relevance has no meaning with --method {self.method} without --local",
-                hint="it is for global, and for the variation that --local needs",
-            )
-        if self.local is not None and self.method == "global" and self.direction != "learned":
-            raise UsageError(
-                f"--local has no meaning with --direction {self.direction}",
-                hint="use --direction learned, or --method latent",
-            )
 
     def strengths(self) -> tuple[float, ...]:
         """Every strength to edit at, in the order given and in the unit of the method."""
         default = 1.0 if self.method == "latent" else 2.0
-        return self.text_weight or self.alpha or self.score_sd or (default,)
-
-    def others(self) -> float:
-        """How much observations that the target does not name are held, in the method's unit."""
-        weights = (self.hold_others, self.project_out, self.hold_others_sd)
-        default = 0.3 if self.method == "global" and self.direction == "learned" else 0.0
-        return next((weight for weight in weights if weight is not None), default)
+        return self.text_weight or self.alpha or (default,)

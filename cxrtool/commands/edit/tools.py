@@ -4,16 +4,14 @@ In: the options. Out: texts, a generator that can be edited, text directions, a 
 or a refusal that names what would work.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from cxrtool import classifiers
-from cxrtool.clip import ClipModel, holdout
+from cxrtool.clip import ClipModel
 from cxrtool.clip.templates import Templates
 from cxrtool.commands.edit.options import Config
 from cxrtool.commands.edit.reading import is_word
@@ -23,14 +21,11 @@ from cxrtool.editing.global_method import GlobalMethod
 from cxrtool.editing.guide import TextGuide, joined, make_guide
 from cxrtool.editing.judging import Judge, control_of
 from cxrtool.editing.latent_method import LatentMethod
-from cxrtool.editing.optimization import EditInS, EditInW, LatentRecipe, SpaceEdit
+from cxrtool.editing.optimization import LatentRecipe
 from cxrtool.editing.passes import Editor, Unmoved
-from cxrtool.editing.relevance import channel_statistics
 from cxrtool.editing.targets import Part, Target
 from cxrtool.editing.tools import Tools
 from cxrtool.training.protocols import Classifier, StyleGenerator, StyleSpace
-
-LATENTS = 10_000  # behind the standard deviations of styles
 
 
 def texts_of(config: Config) -> list[str]:
@@ -78,35 +73,23 @@ def method_of(config: Config, tools: Tools) -> GlobalMethod | LatentMethod:
     """The method that was asked for.
 
     Raises:
-        InputError: The generator has no style space, which this method needs; names what needs it.
+        InputError: The generator has no style space, which this method needs.
     """
-    needs = {
-        "a global direction": (config.method == "global", "use --method latent"),
-        "--local": (bool(config.local), "leave out --local"),
-        "--space s": (config.space == "s", "use --space w+"),
-    }
-    for need, (applies, hint) in needs.items():
-        if applies and not isinstance(tools.generator, StyleSpace):
-            what = f"the generator in {config.gan} has no style space for {need}"
-            raise InputError(what, hint=hint)
     if config.method == "global":
+        if not isinstance(tools.generator, StyleSpace):
+            raise InputError(
+                f"the generator in {config.gan} has no style space for a global direction",
+                hint="use --method latent",
+            )
         return GlobalMethod(tools)
-    start: Callable[[torch.Tensor], SpaceEdit]
-    start = partial(EditInW, tools.generator, shared=config.space == "w")
-    if config.space == "s":
-        channels = channel_statistics(tools.styled, tools.latents, LATENTS)
-        start = partial(EditInS, tools.styled, channels=channels)
-    names = "steps", "lr", "l2", "feature_weight", "local"
+    names = "steps", "lr", "l2", "feature_weight"
     given = {name: value for name in names if (value := getattr(config, name)) is not None}
-    return LatentMethod(tools, start, LatentRecipe(**given))
+    return LatentMethod(tools, LatentRecipe(**given))
 
 
 def guide_of(target: Target, config: Config, encoder: ClipModel, templates: Templates) -> TextGuide:
     """The text direction of all parts, with a warning for what the CLIP will not read of them."""
-    weight = config.others()
-    others = others_of(target, encoder, templates) if weight else None
-    guides = [_guide_of_part(part, config, encoder, templates) for part in target.parts]
-    return joined(guides, others, weight)
+    return joined([_guide_of_part(part, config, encoder, templates) for part in target.parts])
 
 
 def _guide_of_part(
@@ -146,21 +129,6 @@ def control_editor(
     except InputError as error:
         console.say(f"the control {control.text!r} moves nothing: {error.reason}")
         return control, Unmoved(method.tools.generator)
-
-
-def others_of(target: Target, encoder: ClipModel, templates: Templates) -> torch.Tensor | None:
-    """Unit directions [K, D] of the observations that a target leaves open; None without any.
-
-    Not those that it names, nor those that mean the absence of others ("No Finding"), which every
-    finding contradicts.
-    """
-    labels = tuple(encoder.meta["labels"])
-    absent = [label for label in labels if "allows" in templates.labels.get(label, {})]
-    others = [label for label in labels if label not in (*target.labels, *absent)]
-    if not others:
-        return None
-    vectors = holdout.label_vectors(encoder, templates, others)
-    return functional.normalize(vectors[:, 0] - vectors[:, 1], dim=1)
 
 
 def teacher_of(config: Config, device: torch.device) -> Classifier | None:

@@ -107,8 +107,8 @@ def from_record(config: type, record: Mapping[str, Any]) -> dict[str, Any]:
     for field in fields_of(config):
         if field.record not in fields or applies(field, config, record):
             fields[field.record] = field
-    gone = removed_options(config)
-    values = {key: value for key, value in record.items() if value and key in gone}
+    gone, unused = removed_options(config), getattr(config, "REMOVED_DEFAULTS", {})
+    values = {k: v for k, v in record.items() if v and k in gone and v != unused.get(k)}
     for key, value in record.items():
         if key in fields:
             one = isinstance(value, list) and len(value) == 1 and not fields[key].many

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from cxrtool.core.errors import InputError
-from cxrtool.editing.guide import TextGuide, make_guide, pyramid_distance
+from cxrtool.editing.guide import TextGuide, joined, make_guide, pyramid_distance
 from cxrtool.editing.optimization import (
-    EditInW,
     InversionRecipe,
+    LatentEdit,
     LatentRecipe,
     invert,
     mean_w,
@@ -35,9 +35,9 @@ def _start(n: int = 4, seed: int = 0) -> torch.Tensor:
 
 def _edit(start: torch.Tensor, guide: TextGuide, **changes: Any) -> torch.Tensor:
     recipe = LatentRecipe(**({"steps": 40, "l2": 0.0, "feature_weight": 0.0} | changes))
-    sought = EditInW(GENERATOR, start)
+    sought = LatentEdit(GENERATOR, start)
     optimize(sought, guide, pyramid_distance, recipe)
-    return start + sought.numbers[0].detach()
+    return start + sought.change.detach()
 
 
 def test_the_guide_is_the_cosine_with_the_difference_of_texts() -> None:
@@ -105,9 +105,9 @@ def test_the_loss_is_the_one_documented() -> None:
     # Adam's first step is lr times the sign of the gradient, and the ramp of one step is known.
     from cxrtool.editing.optimization import ramp
 
-    sought = EditInW(GENERATOR, start)
+    sought = LatentEdit(GENERATOR, start)
     optimize(sought, guide, pyramid_distance, recipe)
-    moved = sought.numbers[0].detach()
+    moved = sought.change.detach()
     wanted = torch.where(w.grad.abs() > 1e-6, -0.05 * ramp(0, 1) * w.grad.sign(), 0.0)
     assert torch.allclose(moved, wanted, atol=1e-4)
 
@@ -125,7 +125,7 @@ def test_it_stops_when_told_to() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sought = EditInW(GENERATOR, _start())
+        sought = LatentEdit(GENERATOR, _start())
         optimize(sought, _guide(), pyramid_distance, LatentRecipe(), stop)
 
 
@@ -159,3 +159,23 @@ def test_the_prior_keeps_w_near_the_mean() -> None:
     mean = mean_w(GENERATOR, y)
     far = [float((w - mean).square().sum()) for w in found]
     assert far[1] < 0.2 * far[0]
+
+
+def test_no_change_is_the_start() -> None:
+    sought = LatentEdit(GENERATOR, _start(2))
+    assert torch.equal(sought.images(), render(GENERATOR, _start(2)))
+    assert sought.squared().tolist() == [0.0, 0.0]
+    assert sought.way().tolist() == [0.0, 0.0]
+    with torch.no_grad():
+        sought.change[1] = 0.5
+    assert sought.squared().tolist() == pytest.approx([0.0, 6 * 0.25])
+    assert sought.way().tolist() == pytest.approx([0.0, 0.5])
+
+
+def test_parts_are_joined_to_one_direction() -> None:
+    towards, away = _guide(1, "left"), _guide(-1, "right")
+    both = joined([towards, away])
+    wanted = towards.target - towards.opposite - (away.target - away.opposite)
+    assert torch.allclose(both.direction, torch.nn.functional.normalize(wanted, dim=0), atol=1e-6)
+    assert both.sign == 1
+    assert joined([away]) is away

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from cxrtool import cli
 from cxrtool import generators as gans
 from cxrtool.core.config.records import from_record, result_options, to_record
 from cxrtool.core.config.values import resolve
+from cxrtool.core.errors import UsageError
 from cxrtool.core.runs import Run
 from cxrtool.data.keys import Seen
 
@@ -48,7 +48,6 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
         ),
         (("--target", "no left"), 2, "says that there is no Left", "--sign -"),
         (("--target", "left", "--condition", "Up"), 2, "unknown label", ""),
-        (("--target", "left", "--space", "s"), 3, "no style space", "use --space w+"),
         (
             ("--target", "left", "--method", "global"),
             3,
@@ -56,41 +55,24 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
             "use --method latent",
         ),
         (
-            ("--target", "left", "--method", "global", "--space", "w"),
-            2,
-            "--space applies only with --method latent (this run has --method global)",
-            "leave out --space",
-        ),
-        (
-            ("--target", "left", "--method", "global", "--direction", "regression", "--fast"),
-            2,
-            "--fast applies only with --direction relevance",
-            "leave out --fast",
-        ),
-        (
-            ("--target", "left", "--method", "global", "--fast", "--project-out", "1"),
-            2,
-            "--project-out applies only without --fast",
-            "leave out --project-out",
-        ),
-        (
-            ("--target", "left", "--method", "global", "--local", "1"),
-            2,
-            "--local has no meaning with --direction relevance",
-            "use --direction learned, or --method latent",
-        ),
-        (("--target", "left", "--local", "1"), 3, "no style space for --local", "leave out"),
-        (
             ("--target", "left", "--relevance", "r"),
             2,
-            "--relevance has no meaning with --method latent without --local",
-            "",
+            "--relevance applies only with --method global",
+            "leave out",
         ),
-        (
-            ("--target", "left", "--method", "global", "--project-out", "2"),
-            2,
-            "is more than 1",
-            "",
+        *(
+            (("--target", "left", flag, value), 2, f"there is no {flag} any more", hint)
+            for flag, value, hint in (
+                ("--fast", "", "used again with --relevance"),
+                ("--space", "s", "works in W+"),
+                ("--direction", "regression", "relevance of channels"),
+                ("--score-sd", "2", "use --alpha"),
+                ("--local", "1", "no method holds an edit to a region"),
+                ("--keep-others", "1", "entanglement.csv"),
+                ("--hold-others", "1", "entanglement.csv"),
+                ("--project-out", "1", "entanglement.csv"),
+                ("--invert-space", "w", "sought in W+"),
+            )
         ),
         (
             ("--target", "left", "--method", "mapper", "--steps", "5"),
@@ -102,12 +84,6 @@ def _edit(folders: dict[str, Path], out: Path, *more: str, n: int = 2) -> int:
             ("--target", "left", "--strength", "2"),
             2,
             "--strength is called --text-weight [with --method latent] or --alpha",
-            "",
-        ),
-        (
-            ("--target", "left", "--keep-others", "2"),
-            2,
-            "--keep-others is called --hold-others [with --method latent] or --project-out",
             "",
         ),
         (("--target", "left", "--features", "pixels"), 2, "is called --feature-maps now", ""),
@@ -178,8 +154,8 @@ def test_a_matrix_of_another_clip_or_of_another_kind(
     words = ("--target", "left", "--method", "global", "--beta", "0.02")
     assert _edit(styled, tmp_path / "matrix", *words, "--relevance-images", "2") == 0
     again = (*words, "--relevance", str(tmp_path / "matrix"))
-    assert _edit(styled, tmp_path / "kind", *again, "--direction", "regression") == 3
-    assert "this run has no variation of styles" in capsys.readouterr().err
+    assert _edit(styled, tmp_path / "kind", *words, "--relevance", str(styled["gan"])) == 3
+    assert "this run has no relevance matrix" in capsys.readouterr().err
     (styled["clip"] / "model.json").write_text(json.dumps({"of": "another"}))
     assert _edit(styled, tmp_path / "other", *again) == 3
     errors = capsys.readouterr().err
@@ -203,42 +179,39 @@ def test_what_works_with_a_word_of_warning(
     assert (tmp_path / "out" / "result.json").exists()
 
 
-def test_styles_can_be_optimized_with_others_held(
-    styled: dict[str, Path],
-    tmp_path: Path,
-) -> None:
-    """Styles can be optimized, and a direction of style space comes out."""
-    from cxrtool.training.directions import load_direction
-
-    words = ("--target", "left", "--space", "s", "--hold-others", "1", "--lr", "0.3")
-    assert _edit(styled, tmp_path / "s", *words) == 0
-    found, ways = load_direction(tmp_path / "s")
-    assert found.space == "s"
-    assert all(bool(torch.isfinite(value).all()) for value in ways.values())
-    assert max(float(value.abs().max()) for value in ways.values()) > 0
-
-
 def test_a_folder_of_an_earlier_version_is_up_to_date_and_can_be_replayed() -> None:
     """One option that changed its unit with the method has become several of one unit each."""
     values: dict[str, Any] = {"gan": Path("g"), "clip": Path("c"), "target": "left", "n": 2}
     cases: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
         ({}, {}),
-        ({"keep_others": 0.5, "strength": [3.0, 1.0]}, {"hold_others": 0.5, "text_weight": (3, 1)}),
+        ({"strength": [3.0, 1.0]}, {"text_weight": (3, 1)}),
         ({"method": "global", "strength": [3.0]}, {"alpha": (3,)}),
-        (
-            {"method": "global", "direction": "learned", "strength": [3.0], "keep_others": 1.0},
-            {"score_sd": (3,), "hold_others_sd": 1.0},
-        ),
     )
     for options, now in cases:
-        way = {k: v for k, v in options.items() if k in ("method", "direction")}
+        way = {k: v for k, v in options.items() if k == "method"}
         config = resolve(edit.Config, {**values, **way, **now})
         recorded = result_options(config)
         assert recorded == {**result_options(resolve(edit.Config, {**values, **way})), **options}
-        assert {"strength", "keep_others", "features"} <= recorded.keys()
-        assert not {"alpha", "text_weight", "hold_others", "feature_maps"} & recorded.keys()
-        record = {**to_record(config), **options}
+        assert {"strength", "features"} <= recorded.keys()
+        assert not {"alpha", "text_weight", "feature_maps"} & recorded.keys()
+        record = {**to_record(config), **options, **OLD_DEFAULTS}
         again = resolve(edit.Config, from_record(edit.Config, record))
         assert result_options(again) == recorded
         assert again.strengths() == config.strengths()
-        assert again.others() == config.others()
+
+
+OLD_DEFAULTS: dict[str, Any] = {
+    "space": "w+",
+    "direction": "relevance",
+    "invert_space": "w+",
+    "fast": False,
+    "local": None,
+    "keep_others": None,
+}
+
+
+@pytest.mark.parametrize("gone", [{"space": "s"}, {"direction": "learned"}, {"local": 3.0}])
+def test_an_old_record_of_what_is_gone_says_so(gone: dict[str, Any]) -> None:
+    record = {"gan": "g", "clip": "c", "target": ["left"], "n": 2, **OLD_DEFAULTS, **gone}
+    with pytest.raises(UsageError, match=f"there is no --{next(iter(gone))} any more"):
+        resolve(edit.Config, from_record(edit.Config, record))

@@ -25,7 +25,6 @@ from cxrtool.data.cache import pixels
 from cxrtool.data.keys import Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import DatasetInfo, DatasetWriter, load_dataset
-from cxrtool.editing import global_method, relevance, variation
 from cxrtool.generators.stylegan2.generator import Architecture, Generator
 from cxrtool.generators.stylegan2.network import TrainedGenerator
 from cxrtool.training.rng import torch_generator
@@ -321,16 +320,6 @@ def test_fewer_inversion_steps_are_worse(runs: dict[str, Path], tmp_path: Path) 
     assert errors[1] < 0.5 * errors[0]
 
 
-def test_one_w_for_all_layers_comes_less_close(runs: dict[str, Path], tmp_path: Path) -> None:
-    data = _write_data(tmp_path / "data")
-    errors = {}
-    for space in ("w", "w+"):
-        config = _config(runs, data=data, invert_steps=120, steps=0, invert_space=space)
-        summary = execute(edit, config, tmp_path / f"out{space}").result["summary"]
-        errors[space] = summary["inversion_gray_rms"]
-    assert errors["w+"] < errors["w"]
-
-
 def test_selection_of_real_images(runs: dict[str, Path], tmp_path: Path) -> None:
     data = _write_data(tmp_path / "data")
     config = _config(runs, data=data, split="test", steps=1, invert_steps=1)
@@ -440,7 +429,7 @@ def test_edits_csv_is_plain_csv(runs: dict[str, Path], tmp_path: Path) -> None:
         ({"method": "face"}, "latent"),
         ({"method": "global", "steps": 3}, "--steps applies only with --method latent"),
         ({"beta": 0.3}, "--beta applies only with --method global"),
-        ({"method": "global", "fast": True, "relevance": Path("r")}, "--fast applies only without"),
+        ({"relevance": Path("r")}, "--relevance applies only with --method global"),
         ({"text_weight": (1.0, -1.0)}, "below 0"),
         ({"text_weight": (1.0, 1.0)}, "twice"),
     ],
@@ -538,84 +527,6 @@ def test_global_edits_and_their_matrix_is_used_again(
     (styled["clip"] / "model.json").write_text(json.dumps({"of": "another"}))
     with pytest.raises(InputError, match="another CLIP"):
         execute(edit, _config(styled, **again), tmp_path / "other")
-
-
-@pytest.mark.parametrize("direction", ["regression", "learned"])
-def test_directions_by_regression_and_from_there_on(
-    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str
-) -> None:
-    monkeypatch.setattr(variation, "PATIENTS", 24)
-    monkeypatch.setattr(global_method.LearnedRecipe, "__init__", _few_steps)
-    options: dict[str, Any] = {
-        "method": "global",
-        "direction": direction,
-        "beta": 0.05,
-        "score_sd": (20.0,),
-    }
-    first = execute(edit, _config(styled, **options), tmp_path / "first").result
-    assert "variation.safetensors" in first["outputs"]
-    summary = first["summary"]
-    assert summary["similarity_after"] != summary["similarity_before"]
-    again = {**options, "relevance": tmp_path / "first"}
-    second = execute(edit, _config(styled, **again), tmp_path / "second").result
-    images = pixels(load_dataset(tmp_path / "first"))
-    assert second["outputs"]["files.tsv"] == first["outputs"]["files.tsv"]
-    held = {"regression": "project_out", "learned": "hold_others_sd"}[direction]
-    for name, change in {"others": {held: 0.9}, "local": {"local": 50.0}}.items():
-        if name == "others" or direction == "learned":
-            execute(edit, _config(styled, **again, **change), tmp_path / name)
-            assert not np.array_equal(pixels(load_dataset(tmp_path / name)), images), name
-
-
-def test_latent_edits_are_held_to_where_the_text_acts(
-    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(variation, "PATIENTS", 24)
-    options: dict[str, Any] = {
-        "method": "latent",
-        "steps": 20,
-        "lr": 0.3,
-        "l2": 0.0,
-        "feature_weight": 0.0,
-    }
-    execute(edit, _config(styled, **options), tmp_path / "free")
-    held = execute(edit, _config(styled, **options, local=100.0), tmp_path / "held").result
-    assert "variation.safetensors" in held["outputs"]
-    assert (
-        _edits(tmp_path / "held")["gray_rms"].mean() < _edits(tmp_path / "free")["gray_rms"].mean()
-    )
-    again = {**options, "local": 100.0, "relevance": tmp_path / "held"}
-    second = execute(edit, _config(styled, **again), tmp_path / "again").result
-    assert second["outputs"]["files.tsv"] == held["outputs"]["files.tsv"]
-
-
-def _few_steps(
-    self: Any, steps: int = 3, lr: float = 0.03, local: float = 3.0, near: float = 0.1
-) -> None:
-    for name, value in {"steps": steps, "lr": lr, "local": local, "near": near}.items():
-        object.__setattr__(self, name, value)
-
-
-def test_the_fast_mode_says_how_far_it_agrees(
-    styled: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(console, "say", said.append)
-    options: dict[str, Any] = {"method": "global", "relevance_images": 4, "control_n": 0}
-    monkeypatch.setattr(relevance, "LEAST_AGREEMENT", -1.0)
-    for name, beta in {"out": 0.02, "fewer": 0.2}.items():
-        config = _config(styled, **options, beta=beta, fast=True)
-        execute(edit, config, tmp_path / name)
-    agreed = [text for text in said if "rank correlation" in text]
-    assert len(agreed) == 2
-    assert agreed[0] == agreed[1], "what is judged does not depend on --beta"
-    monkeypatch.setattr(relevance, "LEAST_CHANNELS", 10_000)
-    with pytest.raises(GateError, match="judged from 10000 on"):
-        execute(edit, _config(styled, **options, beta=0.02, fast=True), tmp_path / "few")
-    monkeypatch.setattr(relevance, "LEAST_CHANNELS", 3)
-    monkeypatch.setattr(relevance, "LEAST_AGREEMENT", 1.1)
-    with pytest.raises(GateError, match="may not be used"):
-        execute(edit, _config(styled, **options, beta=0.02, fast=True), tmp_path / "refused")
 
 
 def test_global_needs_a_style_space(runs: dict[str, Path], tmp_path: Path) -> None:
