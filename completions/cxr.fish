@@ -198,7 +198,7 @@ complete -c cxr -n '__fish_seen_subcommand_from edit' -l beta -r -d 'StyleCLIPs 
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l relevance -r -d 'Earlier output of edit whose relevance matrix to use again.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l relevance-images -r -d 'Images in which every channel is moved, for the relevance matrix.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l feature-maps -x -a 'tower pixels' -d 'What the distance of two images is taken in. tower: shallow maps of the CLIPs image tower; pixels: a pyramid of pixels.'
-complete -c cxr -n '__fish_seen_subcommand_from edit' -l control-n -r -d 'Starts to edit by the control too, the targets letters shuffled within each word; 0 for none, and then nothing is judged. Default: all, 64 at most.'
+complete -c cxr -n '__fish_seen_subcommand_from edit' -l control-n -r -d 'Starts to edit by controls too, eight texts of the targets letters shuffled within each word, in turn; 0 for none, and then nothing is judged. Default: all, 64 at most.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l truncation -r -d 'Truncation psi of generated starts; 1 keeps the whole distribution.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l condition -r -d 'Label of generated starts, or none for no label; may be repeated. Default: the most frequent labels of the generators training rows.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l invert-steps -r -d 'Steps that find the latent of a real image.'

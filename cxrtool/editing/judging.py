@@ -1,15 +1,20 @@
 """Whether an edit did what was asked, told by what did not steer it, beyond a control.
 
 In: judges (a classifier of other patients, a second CLIP), what they read in images before and
-after, and in the same starts edited towards a control: a target of shuffled letters, which asks for
+after, and in the same starts edited towards controls: targets of shuffled letters, which ask for
 nothing. Out: an `Effect` for every label that the target names, and a `Verdict`.
 
 Whatever pushes pixels along a gradient moves some classifier somewhat, and a CLIP that judges what
 it steered confirms words that it has never met. So what counts is the judge's change beyond that of
-the control, start by start, d_i = sign (after_i - before_i) - sign (control_i - before_i), and an
-edit is confirmed where the 95 % interval of the mean of d lies above 0 for every label. Images of a
-patient do not count as several: the variance of the mean is that of sums over patients (Liang &
-Zeger, Biometrika 73:13-22, 1986), with a t distribution of patients - 1 degrees of freedom.
+a control, start by start, d_i = sign (after_i - before_i) - sign (control_i - before_i), and an
+edit is confirmed where the 95 % interval of the mean of d lies above 0 for every label.
+
+Texts without meaning move images by different amounts: with one control, whose images alone are
+resampled, up to a third of such texts would be confirmed. So K controls share the starts, and the
+interval is that of one more text among them: the variance of the mean is s^2 (1 + 1 / K), s^2 that
+of the K means of d, with K - 1 degrees of freedom. It is never less than that of sums over
+patients, of whose images several count as one (Liang & Zeger, Biometrika 73:13-22, 1986), with
+patients - 1.
 """
 
 import math
@@ -24,24 +29,41 @@ from cxrtool.editing.targets import Target
 from cxrtool.stats.verdicts import Estimate
 from cxrtool.training.rng import numpy_rng
 
-MOST_CONTROLS = 64  # starts that the control edits, unless told otherwise
+MOST_CONTROLS = 64  # starts that controls edit, unless told otherwise
+CONTROLS = 8  # texts that share them
 _TRIES = 100
 
 CONFIRMED, NOT_CONFIRMED, NOT_JUDGED = "confirmed", "not confirmed", "not judged"
 
 
-def control_of(target: Target, seed: int, is_word: Callable[[str], bool]) -> Target:
+def controls_of(target: Target, n: int, seed: int, is_word: Callable[[str], bool]) -> list[Target]:
+    """Up to n different controls; words of few letters have fewer.
+
+    Args:
+        target: The target.
+        n: How many are wanted.
+        seed: Of the shuffles.
+        is_word: See `control_of`.
+    """
+    drawn = (control_of(target, seed, is_word, number) for number in range(_TRIES))
+    return list({control.text: control for control in drawn}.values())[:n]
+
+
+def control_of(
+    target: Target, seed: int, is_word: Callable[[str], bool], number: int = 0
+) -> Target:
     """The target with the letters of each word shuffled, so that it names nothing.
 
     Args:
         target: The target; signs stay.
         seed: Of the shuffles.
         is_word: Whether letters in lower case are a word; such shuffles are drawn again.
+        number: Which of several.
     """
 
     def shuffled(match: re.Match[str]) -> str:
         word = match.group().lower()
-        rng = numpy_rng("control", seed, word)
+        rng = numpy_rng("control", seed, number, word)
         drawn = word
         for _ in range(_TRIES):
             drawn = "".join(rng.permutation(list(word)))
@@ -89,9 +111,10 @@ class Effect:
         label: Its name.
         sign: "+" where more of it was asked for.
         change: [N] how far its score moved as asked, an image each.
-        control: [M] the same of the control, from the first M of these starts.
+        control: [M] the same of the controls, from the first M of these starts.
         beyond: Mean of the difference over those M.
         patients: Behind the M.
+        controls: Texts that share the M.
     """
 
     label: str
@@ -100,10 +123,11 @@ class Effect:
     control: np.ndarray
     beyond: Estimate
     patients: int
+    controls: int
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 %; NaN from one patient alone."""
+        """95 %; NaN from one patient or one control alone."""
         return self.beyond.interval()
 
     @property
@@ -113,7 +137,7 @@ class Effect:
 
     @property
     def ahead(self) -> int:
-        """Images, of the M, that moved further than the control did."""
+        """Images, of the M, that moved further than by their control."""
         return int((self.change[: len(self.control)] > self.control).sum())
 
 
@@ -155,12 +179,29 @@ def mean_over_patients(values: np.ndarray, patients: np.ndarray) -> Estimate:
     return Estimate(mean, math.sqrt(variance), count - 1)
 
 
+def beyond_controls(values: np.ndarray, groups: np.ndarray, patients: np.ndarray) -> Estimate:
+    """Mean of [M] differences from controls, as of one more text among the controls.
+
+    Args:
+        values: [M].
+        groups: [M] the control of each.
+        patients: [M] equal for images of one patient.
+    """
+    own = mean_over_patients(values, patients)
+    means = np.array([values[groups == group].mean() for group in np.unique(groups)])
+    if len(means) < 2 or math.isnan(own.se):
+        return Estimate(own.value, math.nan, math.nan)
+    between = math.sqrt(float(means.var(ddof=1)) * (1 + 1 / len(means)))
+    return Estimate(own.value, max(between, own.se), min(len(means) - 1.0, own.freedom))
+
+
 def effects_of(
     judge: Judge,
     target: Target,
     before: np.ndarray,
     after: np.ndarray,
     control: np.ndarray,
+    groups: np.ndarray,
     patients: np.ndarray,
 ) -> tuple[Effect, ...]:
     """What a judge reads of every label of the target that it knows.
@@ -170,7 +211,8 @@ def effects_of(
         target: What was asked for.
         before: [N, K] scores of the starts.
         after: [N, K] of their edits.
-        control: [M, K] of the first M starts, edited towards the control.
+        control: [M, K] of the first M starts, edited towards controls.
+        groups: [M] which of the controls.
         patients: [N].
     """
     effects = []
@@ -179,8 +221,9 @@ def effects_of(
         k, way = judge.labels.index(label), 1.0 if sign == "+" else -1.0
         change = way * (after[:, k].astype(np.float64) - before[:, k])
         moved = way * (control[:, k].astype(np.float64) - before[:m, k])
-        beyond = mean_over_patients(change[:m] - moved, patients[:m])
-        effects.append(Effect(label, sign, change, moved, beyond, len(np.unique(patients[:m]))))
+        beyond = beyond_controls(change[:m] - moved, groups, patients[:m])
+        counts = (len(np.unique(x)) for x in (patients[:m], groups))
+        effects.append(Effect(label, sign, change, moved, beyond, *counts))
     return tuple(effects)
 
 
@@ -188,6 +231,7 @@ def verdict_of(
     target: Target,
     judges: Sequence[Judge],
     scores: Mapping[str, Mapping[str, np.ndarray]],
+    groups: np.ndarray,
     patients: np.ndarray,
 ) -> Verdict:
     """The verdict of all judges together: each that may judge and knows the labels has to confirm.
@@ -196,6 +240,7 @@ def verdict_of(
         target: What was asked for.
         judges: Those of the run.
         scores: Of each judge by its name: "before", "after" and, where there is one, "control".
+        groups: [M] which control each of the first M starts was edited towards.
         patients: [N].
     """
     if not judges:
@@ -207,14 +252,15 @@ def verdict_of(
     if not able:
         who = " and ".join(judge.who for judge in fit)
         whole = "it names" if len(target.parts) == 1 else "a part of it names"
-        return Verdict(NOT_JUDGED, f"{whole} no label that {who} knows")
+        knows = "knows" if len(fit) == 1 else "know"
+        return Verdict(NOT_JUDGED, f"{whole} no label that {who} {knows}")
     verdicts = []
     for judge in able:
         read = scores[judge.who]
         if "control" not in read:
             return Verdict(NOT_JUDGED, "nothing to compare it with (--control-n 0)")
         effects = effects_of(
-            judge, target, read["before"], read["after"], read["control"], patients
+            judge, target, read["before"], read["after"], read["control"], groups, patients
         )
         status = CONFIRMED if all(effect.confirmed for effect in effects) else NOT_CONFIRMED
         verdicts.append(Verdict(status, "", judge, effects))

@@ -1,9 +1,10 @@
 """One pass over the starts: edited towards one target at one strength, and measured.
 
-In: starts, an editor, who reads the images. Out: arrays over the images. The control takes the same
-way as the target, so that the two differ in nothing but what was asked for.
+In: starts, editors, who reads the images. Out: arrays over the images. Controls take the same way
+as the target, so that they differ in nothing but what was asked for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -72,12 +73,18 @@ class Passes:
     block: int
 
     def edited(
-        self, editor: Editor, guide: TextGuide, strength: float, n: int, shown: str, folder: str
+        self,
+        editors: Sequence[Editor],
+        guide: TextGuide,
+        strength: float,
+        n: int,
+        shown: str,
+        folder: str,
     ) -> Arrays:
         """Edit and measure the first n starts.
 
         Args:
-            editor: Edits them.
+            editors: One, or several that share the starts in turn: "editor" [n] says which.
             guide: The text that cosines are taken with.
             strength: How much.
             n: How many.
@@ -88,9 +95,38 @@ class Passes:
         def work(positions: np.ndarray) -> Arrays:
             start = self.starts.w(positions)
             before = render(self.generator, start).detach()
-            images, moved = editor.edit(start, strength)
+            if len(editors) == 1:
+                images, moved = editors[0].edit(start, strength)
+            else:
+                images, moved = in_turn(editors, positions % len(editors), start, strength)
             arrays = measure(before, images, guide, self.judges)
             distances = self.distance(before)(images).detach().cpu().numpy()
             return {**arrays, "distance": distances, **moved}
 
         return in_blocks(n, self.block, work, self.run, shown, folder)
+
+
+def in_turn(
+    editors: Sequence[Editor], turns: np.ndarray, start: Tensor, strength: float
+) -> tuple[Tensor, Arrays]:
+    """Each start edited by one of several editors.
+
+    Args:
+        editors: K.
+        turns: [N] which of them.
+        start: [N, num_ws, w_dim].
+        strength: How much.
+
+    Returns:
+        Images [N, 1, H, W]; "way" and "editor", [N] each.
+    """
+    parts: list[Tensor] = []
+    rows: list[int] = []
+    ways = np.zeros(len(turns), np.float32)
+    for k in np.unique(turns):
+        own = np.flatnonzero(turns == k).tolist()
+        images, moved = editors[int(k)].edit(start[own], strength)
+        ways[own] = moved["way"]
+        parts.append(images.detach())
+        rows += own
+    return torch.cat(parts)[np.argsort(rows)], {"way": ways, "editor": turns}

@@ -242,15 +242,26 @@ def _log_odds(p: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Control:
-    """The first M starts edited towards a control.
+    """The first M starts edited towards controls, in turn.
 
     Attributes:
-        target: The control.
-        arrays: Over its images, see `measure`; cosines are those with the target's direction.
+        texts: The controls.
+        arrays: Over the images, see `measure`; cosines are those with the target's direction.
     """
 
-    target: Target
+    texts: tuple[str, ...]
     arrays: dict[str, np.ndarray]
+
+    @property
+    def groups(self) -> np.ndarray:
+        """[M] which control each start was edited towards."""
+        return self.arrays.get("editor", np.zeros(len(self.arrays["gray_rms"]), np.int64))
+
+    def __str__(self) -> str:
+        first = f"“{self.texts[0]}”"
+        if len(self.texts) == 1:
+            return f"the control {first}"
+        return f"{len(self.texts)} controls ({first}, …)"
 
 
 @dataclass(frozen=True)
@@ -288,7 +299,8 @@ class Job:
             if self.control is not None:
                 read["control"] = self.control.arrays[f"judge{k}_after"]
             scores[judge.who] = read
-        return verdict_of(self.request.target, self.judges, scores, self.starts.patients)
+        groups = np.zeros(0) if self.control is None else self.control.groups
+        return verdict_of(self.request.target, self.judges, scores, groups, self.starts.patients)
 
     @cached_property
     def clip_moved(self) -> np.ndarray:
@@ -337,7 +349,7 @@ class Job:
         beside = "no control"
         if self.control is not None:
             moved = number(float(self.clip_control.mean()))
-            beside = f"by the control “{self.control.target.text}” {moved}"
+            beside = f"by {self.control} {moved}"
         if verdict.judge is None:
             steered = number(float(self.clip_moved.mean()))
             return (
@@ -345,17 +357,15 @@ class Job:
                 f" by {steered}, {beside}."
             )
         effect = verdict.weakest
-        way = "up" if effect.sign == "+" else "down"
-        low, high = effect.interval
-        span = with_interval(effect.beyond.value, low, high, signed=True)
-        people = ""
+        span = with_interval(effect.beyond.value, *effect.interval, signed=True)
+        beside = counted(len(effect.control), "image")
         if effect.patients < len(effect.control):
-            people = f" of {counted(effect.patients, 'patient')}"
+            beside += f" of {counted(effect.patients, 'patient')}"
         said = (
-            f"{head} in {counted(n, 'image')} by {verdict.judge.who}: {effect.label} went {way} by"
-            f" {number(float(effect.change.mean()))} ({verdict.judge.unit}), beyond the control by"
-            f" {span} ({counted(len(effect.control), 'image')}{people}, of which {effect.ahead}"
-            " moved further than the control)"
+            f"{head} by {verdict.judge.who} in {counted(n, 'image')}. {effect.label} moved as asked"
+            f" by {number(float(effect.change.mean()))} ({verdict.judge.unit}), beyond"
+            f" {self.control} by {span}; {effect.ahead} of {beside} moved further than by their"
+            " control"
         )
         if len(verdict.effects) > 1:
             said += f"; this is the weakest of {len(verdict.effects)} labels"
@@ -420,7 +430,9 @@ class Job:
 
     def _judged(self) -> dict[str, np.ndarray]:
         """Columns of the control and of the judge, of as many images as they have."""
-        columns = {} if self.control is None else {"clip_control": self.clip_control}
+        columns: dict[str, np.ndarray] = {}
+        if self.control is not None:
+            columns["clip_control"] = self.clip_control
         for effect in self.verdict.effects:
             columns[f"{effect.label} judged"] = effect.change
             columns[f"{effect.label} control"] = effect.control
@@ -449,7 +461,7 @@ class Job:
         summary["strength"] = self.strength
         if self.control is not None:
             summary["control"] = {
-                "target": self.control.target.text,
+                "texts": list(self.control.texts),
                 "images": len(self.clip_control),
                 "clip_moved": float(self.clip_control.mean()),
                 "gray_rms": float(self.control.arrays["gray_rms"].mean()),
@@ -484,5 +496,6 @@ def _effect_summary(effect: Effect) -> dict[str, Any]:
         "ahead": effect.ahead,
         "images": len(effect.control),
         "patients": effect.patients,
+        "controls": effect.controls,
         "confirmed": effect.confirmed,
     }

@@ -24,9 +24,9 @@ COLUMNS = (
     ("distance", "distance of features before and after (identity)"),
     ("inversion_gray_rms", "of a real image: gray levels that its start is off, before any edit"),
     ("LABEL before, LABEL after", "the teacher's probability"),
-    ("clip_control", "how far the same start moved as asked to the CLIP, edited by the control"),
+    ("clip_control", "how far the same start moved as asked to the CLIP, edited by a control"),
     ("LABEL judged", "how far it moved as asked to the judge, in its unit"),
-    ("LABEL control", "the same of the control; blank beyond --control-n"),
+    ("LABEL control", "the same of its control; blank beyond --control-n"),
     ("accepted", "1 where the teacher reads every label as it was asked for"),
 )
 NO_TEACHER = "Nobody has read these images (--teacher), so their labels are blank."
@@ -53,9 +53,10 @@ def _detail(jobs: Sequence[Job]) -> str:
     if all(job.control is None for job in jobs):
         return ""
     return (
-        "The control asks for the same words with their letters shuffled, from the same starts. An"
-        " edit is confirmed where a judge that did not steer it saw every label move as asked, and"
-        " the 95 % interval of the move beyond the control's lies above 0."
+        "Controls ask for the same words with their letters shuffled, from the same starts, which"
+        " they share in turn. An edit is confirmed where a judge that did not steer it saw every"
+        " label move as asked, and the 95 % interval of the move beyond the controls' lies above 0:"
+        " that of one more text among them."
     )
 
 
@@ -71,7 +72,7 @@ def _section(job: Job) -> Section:
     ]
     if job.control is not None:
         gray = number(summary["control"]["gray_rms"], 1)
-        numbers.insert(1, (gray, "gray levels of change by the control"))
+        numbers.insert(1, (gray, "gray levels of change by the controls"))
     if "inversion_gray_rms" in summary:
         error = number(summary["inversion_gray_rms"], 1)
         numbers.append((error, "gray levels of inversion error, before any edit"))
@@ -117,7 +118,7 @@ def _moves(job: Job) -> Table:
                 "read by": judge.who,
                 "of": f"{effect.label} ({judge.unit})",
                 "edit": number(float(effect.change.mean())),
-                "control": number(float(effect.control.mean())),
+                "controls": number(float(effect.control.mean())),
                 "beyond": with_interval(effect.beyond.value, low, high, signed=True),
                 "further": f"{effect.ahead} of {len(effect.control)}",
             }
@@ -129,10 +130,10 @@ def _moves(job: Job) -> Table:
             "read by": "the CLIP that steered",
             "of": "the text (cosine)",
             "edit": number(float(job.clip_moved.mean())),
-            "control": number(float(job.clip_control.mean())) if n else "–",
+            "controls": number(float(job.clip_control.mean())) if n else "–",
             "beyond": "judges nothing",
             "further": f"{ahead} of {n}" if n else "–",
         }
     )
-    caption = "Mean move as asked; beyond the control with its 95 % interval over patients."
+    caption = "Mean move as asked; the last columns are of the images that controls edited too."
     return Table.of(rows, caption, text_columns=2)

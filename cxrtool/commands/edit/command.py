@@ -20,7 +20,7 @@ from cxrtool.commands.edit.judges import judges_of
 from cxrtool.commands.edit.options import Config
 from cxrtool.commands.edit.reading import read_target
 from cxrtool.commands.edit.tools import (
-    control_editor,
+    control_editors,
     guide_of,
     method_of,
     say_who_reads,
@@ -36,7 +36,7 @@ from cxrtool.data import manifest, select
 from cxrtool.data.keys import unknown_history
 from cxrtool.editing import optimization, output, tools
 from cxrtool.editing.guide import Distance, pyramid_distance, tower_distance
-from cxrtool.editing.judging import MOST_CONTROLS
+from cxrtool.editing.judging import CONTROLS, MOST_CONTROLS
 from cxrtool.editing.passes import Passes
 from cxrtool.editing.record import Control, Job, Readings, Request
 from cxrtool.editing.starts import Starts, generated_starts, real_starts
@@ -81,20 +81,22 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     for number, (target, guide) in enumerate(zip(targets, guides, strict=True)):
         request = request_of(target, config, starts, templates, teacher)
         editor = method.for_target(target.text, guide)
-        beside = control_editor(method, target, config, encoder, templates) if controls else None
+        several = min(CONTROLS, controls)
+        beside = control_editors(method, target, config, encoder, templates, several)
         for place, strength in enumerate(strengths):
             of = f": {target.text}" + (f", {strength:g}" if len(strengths) > 1 else "")
             folder = f"blocks/{number:04}-{place:02}"
-            arrays = passes.edited(editor, guide, strength, starts.n, f"editing{of}", folder)
+            arrays = passes.edited([editor], guide, strength, starts.n, f"editing{of}", folder)
             ways = editor.direction(arrays, strength)
             readings, control = None, None
             if teacher is not None:
                 before, after = (expit(arrays[f"judge0_{when}"]) for when in ("before", "after"))
                 readings = Readings(teacher.labels, before, after, config.threshold)
-            if beside is not None:
-                shown, folder = f"control of{of[1:]}", f"controls/{number:04}-{place:02}"
-                moved = passes.edited(beside[1], guide, strength, controls, shown, folder)
-                control = Control(beside[0], moved)
+            if beside:
+                shown, folder = f"controls of{of[1:]}", f"controls/{number:04}-{place:02}"
+                others = list(beside.values())
+                moved = passes.edited(others, guide, strength, controls, shown, folder)
+                control = Control(tuple(beside), moved)
             names = tuple(label for label in starts.info.labels if label in target.labels)
             seen = tuple(judges)
             jobs.append(

@@ -13,8 +13,9 @@ from cxrtool.data.options import SelectionOptions
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
 # resampling stays in range; units join studies and copies; keys of prepared pixels. 8: texts are
 # read as by extract-reports 6. 12: a target that is no assertion is refused.
-# 13: a control, and a verdict by what did not steer. 14: StyleCLIP's two methods alone
-FORMAT = 14
+# 13: a control, and a verdict by what did not steer. 14: StyleCLIP's two methods alone.
+# 15: eight controls
+FORMAT = 15
 
 LATENT = {"method": ("latent",)}
 GLOBAL = {"method": ("global",)}
@@ -129,8 +130,8 @@ class Config(SelectionOptions, Computing):
         was="features",
     )
     control_n: int | None = start_option(
-        "Starts to edit by the control too, the target's letters shuffled within each word; 0 for"
-        " none, and then nothing is judged. Default: all, 64 at most.",
+        "Starts to edit by controls too, eight texts of the target's letters shuffled within each"
+        " word, in turn; 0 for none, and then nothing is judged. Default: all, 64 at most.",
         min=0,
     )
     truncation: float = generated_option(

@@ -19,7 +19,7 @@ from cxrtool.core import console
 from cxrtool.core.errors import InputError
 from cxrtool.editing.global_method import GlobalMethod
 from cxrtool.editing.guide import TextGuide, joined, make_guide
-from cxrtool.editing.judging import Judge, control_of
+from cxrtool.editing.judging import Judge, controls_of
 from cxrtool.editing.latent_method import LatentMethod
 from cxrtool.editing.optimization import LatentRecipe
 from cxrtool.editing.passes import Editor, Unmoved
@@ -113,22 +113,25 @@ def warn_of_cut(targets: Sequence[Target], encoder: ClipModel, templates: Templa
             )
 
 
-def control_editor(
+def control_editors(
     method: GlobalMethod | LatentMethod,
     target: Target,
     config: Config,
     encoder: ClipModel,
     templates: Templates,
-) -> tuple[Target, Editor]:
-    """The control of a target, and what edits towards it."""
+    n: int,
+) -> dict[str, Editor]:
+    """Up to n controls of a target, and what edits towards each."""
     words = set((encoder.meta.get("words") or {}).get("known", ()))
-    control = control_of(target, config.seed, lambda word: word in words or is_word(word))
-    try:
-        guide = guide_of(control, config, encoder, templates)
-        return control, method.for_target(control.text, guide)
-    except InputError as error:
-        console.say(f"the control {control.text!r} moves nothing: {error.reason}")
-        return control, Unmoved(method.tools.generator)
+    editors: dict[str, Editor] = {}
+    for control in controls_of(target, n, config.seed, lambda w: w in words or is_word(w)):
+        try:
+            guide = guide_of(control, config, encoder, templates)
+            editors[control.text] = method.for_target(control.text, guide)
+        except InputError as error:
+            console.say(f"the control {control.text!r} moves nothing: {error.reason}")
+            editors[control.text] = Unmoved(method.tools.generator)
+    return editors
 
 
 def teacher_of(config: Config, device: torch.device) -> Classifier | None:

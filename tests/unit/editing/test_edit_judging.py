@@ -10,11 +10,13 @@ import pytest
 
 from cxrtool.editing.judging import (
     CONFIRMED,
+    CONTROLS,
     NOT_CONFIRMED,
     NOT_JUDGED,
     Judge,
     Verdict,
     control_of,
+    controls_of,
     mean_over_patients,
     verdict_of,
 )
@@ -68,7 +70,11 @@ def _verdict(
 ) -> Verdict:
     n = len(scores["before"])
     people = np.arange(n) if patients is None else np.arange(n) % patients
-    return verdict_of(target, judges, {judge.who: scores for judge in judges}, people)
+    return verdict_of(target, judges, {judge.who: scores for judge in judges}, _groups(n), people)
+
+
+def _groups(n: int) -> np.ndarray:
+    return np.arange(n) % CONTROLS
 
 
 A, NO_A, NEITHER = (Target.plain("a", ["A"]), Target.plain("a", ["A"], "-"), Target.plain("x"))
@@ -116,10 +122,10 @@ def test_all_who_may_judge_have_to_confirm() -> None:
     people = np.arange(24)
     for read, status in (((good, good), CONFIRMED), ((good, bad), NOT_CONFIRMED)):
         scores = {judge.who: s for judge, s in zip(judges, read, strict=True)}
-        assert verdict_of(A, judges, scores, people).status == status
+        assert verdict_of(A, judges, scores, _groups(24), people).status == status
     unfit = replace(judges[1], unfit="it is the same")
     scores = {"the teacher": good, "the second CLIP": bad}
-    assert verdict_of(A, (judges[0], unfit), scores, people).status == CONFIRMED
+    assert verdict_of(A, (judges[0], unfit), scores, _groups(24), people).status == CONFIRMED
 
 
 def test_images_of_one_patient_count_once() -> None:
@@ -134,19 +140,34 @@ def test_images_of_one_patient_count_once() -> None:
     assert _verdict(A, scores, _judge(), patients=1).status == NOT_CONFIRMED
 
 
-def test_an_edit_without_effect_is_rarely_confirmed() -> None:
-    rng = np.random.default_rng(1)
-    found = [
-        _verdict(A, _scores(rng, 8, 0.5, 0.5), _judge(), patients=8).status for _ in range(800)
-    ]
-    share = found.count(CONFIRMED) / len(found)
-    assert share < 0.025 + 3 * math.sqrt(0.025 * 0.975 / 800)
+@pytest.mark.parametrize("n", [8, 16, 64])
+def test_one_more_text_without_meaning_is_rarely_confirmed(n: int) -> None:
+    """Each text moves all images by an amount of its own, the target no more than controls."""
+    rng = np.random.default_rng(n)
+    found = 0
+    for _ in range(400):
+        scores = _scores(rng, n, float(rng.normal()), 0.0)
+        scores["control"][:, 0] += rng.normal(size=CONTROLS)[_groups(n)]
+        found += _verdict(A, scores, _judge()).status == CONFIRMED
+    assert found / 400 < 0.025 + 3 * math.sqrt(0.025 * 0.975 / 400)
+
+
+def test_one_control_is_too_few() -> None:
+    scores = {"the teacher": _scores(np.random.default_rng(0), 24, 5.0, 0.0)}
+    one = np.zeros(24, np.int64)
+    assert verdict_of(A, [_judge()], scores, one, np.arange(24)).status == NOT_CONFIRMED
+
+
+def test_controls_differ() -> None:
+    controls = controls_of(Target.plain("pleural effusion"), 8, 0, set().__contains__)
+    assert len({control.text for control in controls}) == 8
+    assert len(controls_of(Target.plain("ab"), 8, 0, set().__contains__)) == 1
 
 
 def test_a_control_of_fewer_starts_is_paired_with_the_first() -> None:
     scores = _scores(np.random.default_rng(0), 24, 1.0, 0.0)
     scores["control"] = scores["control"][:6]
-    effect = _verdict(A, scores, _judge()).weakest
+    effect = verdict_of(A, [_judge()], {"the teacher": scores}, _groups(6), np.arange(24)).weakest
     assert (len(effect.change), len(effect.control), effect.patients) == (24, 6, 6)
     moved = (scores["after"] - scores["before"])[:6, 0].mean()
     held = (scores["control"] - scores["before"][:6])[:, 0].mean()

@@ -87,7 +87,8 @@ def test_what_the_teacher_sees_beyond_the_control_is_confirmed(
     assert rows["Left judged"].mean() == pytest.approx(effect["change"], abs=1e-5)
     assert rows["Left control"].mean() == pytest.approx(effect["control"], abs=1e-5)
     line = next(text for text in said if "strength 1:" in text)
-    assert "confirmed in 6 images by the teacher: Left went up by" in line
+    assert "confirmed by the teacher in 6 images. Left moved as asked by" in line
+    assert "6 of 6 images moved further than by their control." in line
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Columns of edits.csv" in page
     assert "the CLIP that steered" in page
@@ -108,7 +109,7 @@ def test_without_a_judge_both_moves_are_said(
     line = next(text for text in said if "strength 1:" in text)
     assert "not judged in 6 images (no --teacher and no --judge)" in line
     assert "The CLIP that steered it moved by" in line
-    assert f"by the control “{summary['control']['target']}”" in line
+    assert f"by 2 controls (“{summary['control']['texts'][0]}”, …)" in line
     assert summary["control"]["images"] == 2
     assert _edits(tmp_path / "out")["clip_control"].notna().sum() == 2
     config = _config(runs, control_n=0, teacher=runs["teacher"])
