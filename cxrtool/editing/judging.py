@@ -150,12 +150,19 @@ class Verdict:
         why: Why nobody judges; "" where somebody does.
         judge: Who does, or None.
         effects: One a label that the target names and the judge knows.
+        judged: That of each judge, where there are several.
     """
 
     status: str
     why: str = ""
     judge: Judge | None = None
     effects: tuple[Effect, ...] = ()
+    judged: tuple["Verdict", ...] = ()
+
+    @property
+    def each(self) -> tuple["Verdict", ...]:
+        """That of every judge; nothing where nobody judges."""
+        return self.judged or ((self,) if self.judge else ())
 
     @property
     def weakest(self) -> Effect:
@@ -264,4 +271,5 @@ def verdict_of(
         )
         status = CONFIRMED if all(effect.confirmed for effect in effects) else NOT_CONFIRMED
         verdicts.append(Verdict(status, "", judge, effects))
-    return min(verdicts, key=lambda v: (v.status == CONFIRMED, v.weakest.interval[0]))
+    least = min(verdicts, key=lambda v: (v.status == CONFIRMED, v.weakest.interval[0]))
+    return replace(least, judged=tuple(verdicts)) if len(verdicts) > 1 else least

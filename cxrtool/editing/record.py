@@ -26,7 +26,7 @@ from torch import Tensor
 from cxrtool.data.images import to_float, to_uint8
 from cxrtool.data.labels import denied, nothing_found
 from cxrtool.editing.guide import TextGuide
-from cxrtool.editing.judging import Effect, Judge, Verdict, verdict_of
+from cxrtool.editing.judging import CONFIRMED, Effect, Judge, Verdict, verdict_of
 from cxrtool.editing.starts import Starts
 from cxrtool.editing.targets import Target
 from cxrtool.stats.wording import counted, number, with_interval
@@ -344,34 +344,45 @@ class Job:
     @property
     def sentence(self) -> str:
         """What was asked, whether it was done, who says so, in how many images."""
+        return f"{self.title}: {self.said}"
+
+    @property
+    def said(self) -> str:
+        """The sentence without what was asked."""
         verdict, n = self.verdict, self.starts.n
-        head = f"{self.title}: {verdict.status}"
-        beside = "no control"
-        if self.control is not None:
-            moved = number(float(self.clip_control.mean()))
-            beside = f"by {self.control} {moved}"
         if verdict.judge is None:
             steered = number(float(self.clip_moved.mean()))
+            beside = "no control"
+            if self.control is not None:
+                beside = f"by {self.control} {number(float(self.clip_control.mean()))}"
             return (
-                f"{head} in {counted(n, 'image')} ({verdict.why}). The CLIP that steered it moved"
-                f" by {steered}, {beside}."
+                f"{verdict.status} in {counted(n, 'image')} ({verdict.why}). The CLIP that steered"
+                f" it moved by {steered}, {beside}."
             )
         effect = verdict.weakest
         span = with_interval(effect.beyond.value, *effect.interval, signed=True)
         beside = counted(len(effect.control), "image")
         if effect.patients < len(effect.control):
             beside += f" of {counted(effect.patients, 'patient')}"
+        doubt = verdict.status != CONFIRMED and len(verdict.judged) > 1
         said = (
-            f"{head} by {verdict.judge.who} in {counted(n, 'image')}. {effect.label} moved as asked"
-            f" by {number(float(effect.change.mean()))} ({verdict.judge.unit}), beyond"
+            f"{verdict.status} by {' and '.join(self._voices())} in {counted(n, 'image')}."
+            f" {effect.label} moved as asked by {number(float(effect.change.mean()))}"
+            f" ({verdict.judge.unit}{', to ' + verdict.judge.who if doubt else ''}), beyond"
             f" {self.control} by {span}; {effect.ahead} of {beside} moved further than by their"
             " control"
         )
         if len(verdict.effects) > 1:
             said += f"; this is the weakest of {len(verdict.effects)} labels"
         if unread := sorted({what for part in self.request.target.parts for what in part.says()}):
-            said += f"; it does not read the {' and '.join(unread)} that was named"
+            said += f"; nobody reads the {' and '.join(unread)} that was named"
         return said + "."
+
+    def _voices(self) -> list[str]:
+        """The judges that say what the verdict is."""
+        return [
+            v.judge.who for v in self.verdict.each if v.judge and v.status == self.verdict.status
+        ]
 
     @property
     def title(self) -> str:
@@ -433,9 +444,15 @@ class Job:
         columns: dict[str, np.ndarray] = {}
         if self.control is not None:
             columns["clip_control"] = self.clip_control
-        for effect in self.verdict.effects:
-            columns[f"{effect.label} judged"] = effect.change
-            columns[f"{effect.label} control"] = effect.control
+        for verdict in self.verdict.each:
+            of = (
+                ""
+                if len(self.verdict.each) == 1 or not verdict.judge
+                else f" ({verdict.judge.who})"
+            )
+            for effect in verdict.effects:
+                columns[f"{effect.label} judged{of}"] = effect.change
+                columns[f"{effect.label} control{of}"] = effect.control
         return columns
 
     def summary(self) -> dict[str, Any]:
@@ -469,8 +486,12 @@ class Job:
         if self.verdict.judge is None:
             summary["not_judged"] = self.verdict.why
         else:
-            summary["judge"] = self.verdict.judge.who
-            summary["effects"] = [_effect_summary(effect) for effect in self.verdict.effects]
+            summary["effects"] = [
+                {"judge": v.judge.who, "unit": v.judge.unit, **_effect_summary(effect)}
+                for v in self.verdict.each
+                if v.judge
+                for effect in v.effects
+            ]
         if self.changes:
             wanted = [c.moved for c in self.changes if c.role == "wanted"]
             summary["wanted_change_sd"] = float(np.mean(wanted)) if wanted else None

@@ -26,7 +26,10 @@ COLUMNS = (
     ("LABEL before, LABEL after", "the teacher's probability"),
     ("clip_control", "how far the same start moved as asked to the CLIP, edited by a control"),
     ("LABEL judged", "how far it moved as asked to the judge, in its unit"),
-    ("LABEL control", "the same of its control; blank beyond --control-n"),
+    (
+        "LABEL control",
+        "the same of its control; blank beyond --control-n; with two judges each is named",
+    ),
     ("accepted", "1 where the teacher reads every label as it was asked for"),
 )
 NO_TEACHER = "Nobody has read these images (--teacher), so their labels are blank."
@@ -44,19 +47,19 @@ def _answer(jobs: Sequence[Job]) -> str:
     if len(jobs) == 1:
         return _begun(jobs[0].sentence)
     found = Counter(job.verdict.status for job in jobs)
-    said = [f"{found[s]} {s}" for s in (CONFIRMED, NOT_CONFIRMED, NOT_JUDGED) if found[s]]
-    images = counted(jobs[0].starts.n, "start")
-    return f"{len(jobs)} edits (a target at a strength each) of {images}: {', '.join(said)}."
+    rest = "".join(f", {found[s]} {s}" for s in (NOT_CONFIRMED, NOT_JUDGED) if found[s])
+    each = counted(jobs[0].starts.n, "image")
+    return f"{found[CONFIRMED]} of {len(jobs)} edits confirmed{rest} ({each} each)."
 
 
 def _detail(jobs: Sequence[Job]) -> str:
     if all(job.control is None for job in jobs):
         return ""
     return (
-        "Controls ask for the same words with their letters shuffled, from the same starts, which"
-        " they share in turn. An edit is confirmed where a judge that did not steer it saw every"
-        " label move as asked, and the 95 % interval of the move beyond the controls' lies above 0:"
-        " that of one more text among them."
+        "Controls are the same words with their letters shuffled, up to eight, which share the"
+        " starts in turn. An edit is confirmed where a judge that did not steer it saw every label"
+        " move as asked, and further than one more text without meaning would move it (95 %"
+        " interval above 0)."
     )
 
 
@@ -79,12 +82,13 @@ def _section(job: Job) -> Section:
     if job.accept is not None:
         numbers.insert(0, (f"{job.accept.mean():.0%}", "read by the teacher as asked"))
     blocks: list[Block] = [
-        Text(_begun(job.sentence)),
+        Text(_begun(job.said)),
         Numbers(numbers),
         Picture(
             panels_of(job),
             "Images before, after, and their difference",
-            "Before, after, difference (red: brighter); below it the change along the text.",
+            "Before, after, difference (red: brighter); below it the change along the text"
+            + ("." if job.accept is None else ", and whether the teacher reads it as asked."),
         ),
         _moves(job),
     ]
@@ -107,22 +111,20 @@ def _section(job: Job) -> Section:
 
 
 def _moves(job: Job) -> Table:
-    """How far the edit and its control moved, to the judge and to the CLIP that steered."""
-    rows = []
-    judge = job.verdict.judge
-    for effect in job.verdict.effects:
-        assert judge is not None
-        low, high = effect.interval
-        rows.append(
-            {
-                "read by": judge.who,
-                "of": f"{effect.label} ({judge.unit})",
-                "edit": number(float(effect.change.mean())),
-                "controls": number(float(effect.control.mean())),
-                "beyond": with_interval(effect.beyond.value, low, high, signed=True),
-                "further": f"{effect.ahead} of {len(effect.control)}",
-            }
-        )
+    """How far edit and controls moved, to every judge and to the CLIP that steered."""
+    rows = [
+        {
+            "read by": verdict.judge.who,
+            "of": f"{effect.label} ({verdict.judge.unit})",
+            "edit": number(float(effect.change.mean())),
+            "controls": number(float(effect.control.mean())),
+            "beyond": with_interval(effect.beyond.value, *effect.interval, signed=True),
+            "images further": f"{effect.ahead} of {len(effect.control)}",
+        }
+        for verdict in job.verdict.each
+        if verdict.judge
+        for effect in verdict.effects
+    ]
     n = len(job.clip_control)
     ahead = int((job.clip_moved[:n] > job.clip_control).sum())
     rows.append(
@@ -132,7 +134,7 @@ def _moves(job: Job) -> Table:
             "edit": number(float(job.clip_moved.mean())),
             "controls": number(float(job.clip_control.mean())) if n else "–",
             "beyond": "judges nothing",
-            "further": f"{ahead} of {n}" if n else "–",
+            "images further": f"{ahead} of {n}" if n else "–",
         }
     )
     caption = "Mean move as asked; the last columns are of the images that controls edited too."

@@ -14,8 +14,8 @@ from cxrtool.data.options import SelectionOptions
 # resampling stays in range; units join studies and copies; keys of prepared pixels. 8: texts are
 # read as by extract-reports 6. 12: a target that is no assertion is refused.
 # 13: a control, and a verdict by what did not steer. 14: StyleCLIP's two methods alone.
-# 15: eight controls
-FORMAT = 15
+# 15: eight controls. 16: every judge is told
+FORMAT = 16
 
 LATENT = {"method": ("latent",)}
 GLOBAL = {"method": ("global",)}
