@@ -1,7 +1,7 @@
 """How well a CLIP reads patients that it was not trained on.
 
-In: held-out pairs with their labels. Out: retrieval both ways, zero-shot AUROC per label, and the
-mean cosine between different images, which goes to 1 where the embedding collapses.
+In: held-out pairs with their labels. Out: retrieval both ways, zero-shot AUROC per label, the mean
+cosine between different images, which goes to 1 where the embedding collapses, and the loss.
 
 Retrieval is the share of queries for which one of the k nearest answers belongs to the query's
 group. Pairs that say the same are one group, so that finding an equal text of another patient is
@@ -13,7 +13,7 @@ as in CheXzero, Tiu et al. 2022).
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ from cxrtool.clip.templates import Templates
 from cxrtool.clip.training import Pairs
 from cxrtool.data.images import to_float
 
+Loss = Callable[[Tensor, Tensor, Pairs], float]
+"""Unit vectors of N images and of their texts, and the pairs, to a loss."""
 RANKS = (1, 5, 10)
 _BLOCK = 64
 
@@ -60,23 +62,27 @@ def embed_all(model: ClipModel, images: np.ndarray) -> Tensor:
 
 
 @torch.no_grad()
-def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str, Any]:
+def evaluate(
+    model: ClipModel, held: HeldOut, templates: Templates, loss: Loss | None = None
+) -> dict[str, Any]:
     """Measure a CLIP; the network is left in evaluation mode.
 
     Returns:
-        `recall` (mean over both ways and ranks), `retrieval`, `auroc` per label (NaN where
-        undefined), `auroc_mean` over those defined, `negation` per label and `negation_passed`
-        (see `negation_test`), `prompt_cosine` (mean over labels of the cosine between what
-        says a label and what denies it), `image_cosine`.
+        `val_loss` (by `loss`, if there is one), `recall` (mean over both ways and ranks),
+        `retrieval`, `auroc` per label (NaN where undefined), `auroc_mean` over those defined,
+        `negation` per label and `negation_passed` (see `negation_test`), `prompt_cosine` (mean
+        over labels of the cosine between what says a label and what denies it), `image_cosine`.
     """
     model.network.eval()
     images = embed_all(model, held.pairs.images)
-    recalls = pair_retrieval(model, images, held.pairs)
+    texts = text_vectors(model, held.pairs)
+    recalls = retrieval(images, texts, held.pairs.groups.to(model.device))
     vectors = label_vectors(model, templates, held.labels)
     scores = zero_shot_scores(images, vectors).cpu().numpy()
     areas = auroc(scores, held.values, held.mask, held.labels)
     nearer = negation_test(scores, held.values, held.mask, held.labels)
     return {
+        **({"val_loss": loss(images, texts, held.pairs)} if loss is not None else {}),
         "recall": mean_recall(recalls),
         "retrieval": recalls,
         "auroc": areas,
@@ -89,12 +95,16 @@ def evaluate(model: ClipModel, held: HeldOut, templates: Templates) -> dict[str,
 
 
 @torch.no_grad()
-def pair_retrieval(model: ClipModel, images: Tensor, pairs: Pairs) -> dict[str, float]:
-    """Recall of N pairs both ways, see `retrieval`; `images` are their unit vectors."""
+def text_vectors(model: ClipModel, pairs: Pairs) -> Tensor:
+    """Unit vectors of the first wordings of N pairs: [N, D]."""
     tokens = pairs.tokens.to(model.device)
     different = torch.cat([model.embed_tokens(part) for part in tokens.split(_BLOCK)])
-    texts = different[torch.from_numpy(pairs.texts[:, 0]).to(model.device)]
-    return retrieval(images, texts, pairs.groups.to(model.device))
+    return different[torch.from_numpy(pairs.texts[:, 0]).to(model.device)]
+
+
+def pair_retrieval(model: ClipModel, images: Tensor, pairs: Pairs) -> dict[str, float]:
+    """Recall of N pairs both ways, see `retrieval`; `images` are their unit vectors."""
+    return retrieval(images, text_vectors(model, pairs), pairs.groups.to(model.device))
 
 
 def prompt_cosine(vectors: Tensor) -> float:

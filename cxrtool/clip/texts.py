@@ -9,6 +9,7 @@ into templates and followed by what the labels say of a few findings. Else a mod
 is", "no" and the labels' own names for the first time in its zero-shot test.
 """
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence, Set
@@ -33,6 +34,7 @@ PHRASES = (RULES,)
 """Columns that hold phrases, not sentences: their wording is varied unless told otherwise. Not
 `rules-v2`, which fills CLIP's tokens and denies by itself, and not the texts that are wrong on
 purpose, to which what the labels say must not be added."""
+_FULL_STOP = re.compile(r"[.\u3002](?=\s|$)")  # not that of 3.5
 _MAX_STATEMENTS = 3  # labels of which one wording says that they are there or not
 
 
@@ -46,6 +48,7 @@ class PairTexts:
         groups: [N] int64; equal numbers say the same.
         origin: "column NAME" or "labels".
         phrases: Whether a text is a list of all findings, not sentences.
+        spellings: How many different texts there are where a full stop, case and white space count.
     """
 
     positions: np.ndarray
@@ -53,6 +56,7 @@ class PairTexts:
     groups: np.ndarray
     origin: str
     phrases: bool = False
+    spellings: int = 0
 
     def distinct(self) -> int:
         """How many different things are said."""
@@ -98,6 +102,11 @@ def common_words(words: Iterable[Set[str]], units: np.ndarray, least: int) -> li
 def reference_column(table: pd.DataFrame) -> str:
     """The first of `REFERENCE` in which the rows have a text, else `LABELS`."""
     return next((name for name in REFERENCE if _column(table, name).any()), LABELS)
+
+
+def _said(text: str) -> str:
+    """What a text says: without case, white space at will, and full stops."""
+    return " ".join(_FULL_STOP.sub(" ", text.lower()).split())
 
 
 def _hint(strategy: str, others: Sequence[str]) -> str:
@@ -151,9 +160,13 @@ def _from_column(table: pd.DataFrame, name: str, filled: np.ndarray) -> PairText
         ]
     positions = np.flatnonzero(filled)
     plain = [texts[i] for i in positions]
-    groups = group_numbers(text.lower() for text in plain)
     return PairTexts(
-        positions, [[text] for text in plain], groups, f"column {name}", name in PHRASES
+        positions,
+        [[text] for text in plain],
+        group_numbers(map(_said, plain)),
+        origin=f"column {name}",
+        phrases=name in PHRASES,
+        spellings=table[name].iloc[positions].nunique(),
     )
 
 

@@ -176,23 +176,51 @@ class ClipTrainer:
         epoch = self.step_number // self.steps_per_epoch
         wordings = self.pairs.texts[rows[part], epoch % self.pairs.texts.shape[1]]
         different, inverse = np.unique(wordings, return_inverse=True)
-        scale = model.network.logit_scale.exp()
         vectors = self._embedded(model.embed_images, images)
         tokens = sent(self.pairs.tokens[torch.from_numpy(different)], model.device)
         index = sent(torch.from_numpy(inverse), model.device)
         texts = self._embedded(model.embed_tokens, tokens)[index]
-        groups = sent(self.pairs.groups[rows], model.device)
-        vectors = world.gather(vectors)
-        loss = contrastive_loss(vectors, world.gather(texts), scale, groups)
-        claims = self.pairs.claims
-        if claims is not None and recipe.negation_weight > 0:
-            drawn = claims.drawn(numpy_rng("claims", recipe.seed, self.step_number))
+        vectors, texts = world.gather(vectors), world.gather(texts)
+        prompts = numpy_rng("claims", recipe.seed, self.step_number)
+        return self._objective(vectors, texts, self.pairs, rows, prompts)
+
+    def _objective(
+        self,
+        vectors: Tensor,
+        texts: Tensor,
+        pairs: Pairs,
+        rows: np.ndarray,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """What is minimized: of the rows of pairs, whose vectors are [B, D] and [B, D]."""
+        model, recipe, scale = self.model, self.recipe, self.model.network.logit_scale.exp()
+        loss = contrastive_loss(vectors, texts, scale, sent(pairs.groups[rows], model.device))
+        if pairs.claims is not None and self.pairs.claims is not None and recipe.negation_weight:
+            drawn = pairs.claims.drawn(rng)
             prompts = self._embedded(model.embed_tokens, drawn.to(model.device))
-            values = sent(torch.from_numpy(claims.values[rows]), model.device)
-            weights = claims.weights.to(model.device)
+            values = sent(torch.from_numpy(pairs.claims.values[rows]), model.device)
+            weights = self.pairs.claims.weights.to(model.device)
             negation = claim_loss(vectors, prompts, scale, values, weights)
             loss = loss + recipe.negation_weight * negation
         return loss
+
+    @torch.no_grad()
+    def held_out_loss(self, vectors: Tensor, texts: Tensor, pairs: Pairs) -> float:
+        """The loss of N pairs that are not trained on, whose vectors are [N, D] and [N, D].
+
+        In shuffled batches of the size of training, the last one filled up from the first, with
+        the prompts of every evaluation alike.
+        """
+        n, seed = len(vectors), self.recipe.seed
+        batch = min(self.recipe.batch, n)
+        order = numpy_rng("held-out order", seed).permutation(n)
+        losses = [
+            self._objective(
+                vectors[rows], texts[rows], pairs, rows, numpy_rng("held-out claims", seed, number)
+            )
+            for number, rows in enumerate(np.resize(order, (-(-n // batch), batch)))
+        ]
+        return float(torch.stack(losses).mean())
 
     def _embedded(self, embed: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         """Unit vectors [N, D] float32, from towers in the precision of the recipe."""
@@ -258,8 +286,7 @@ class ClipTask(Task):
         patience: Evaluations in a row without a better one after which training stops; 0: none.
 
     Attributes:
-        best: The network with the highest score after the first step.
-        start: The score before it, which is never chosen.
+        best: The network with the highest score; the one before training may be it.
     """
 
     label = "training CLIP"
@@ -278,7 +305,7 @@ class ClipTask(Task):
         self.trainer, self.world = trainer, trainer.world
         self.measure, self.score, self.every, self.patience = measure, score, every, patience
         self.best: Best | None = None
-        self.start = -math.inf
+        self._held_out = ""
         self._loss_sum, self._loss_count = 0.0, 0
         self._seconds, self._timed = 0.0, 0  # of the steps here since the last evaluation
 
@@ -310,25 +337,26 @@ class ClipTask(Task):
     def evaluate(self) -> Iterable[Row]:
         loss = self._loss_sum / self._loss_count
         if self.trainer.step_number % self.every == 0 or super().ended:
-            yield self._line()
-        score = self.best.score if self.best is not None else math.nan
-        self.note = f"loss {loss:.3f}, best held-out {score:.3f}"
+            row = self._line()
+            yield row
+            best = self.best.step / self.trainer.steps_per_epoch if self.best is not None else 0.0
+            self._held_out = f", held-out {row['val_loss']:.3f}, best at epoch {best:.3g}"
+        self.note = f"loss {loss:.3f}{self._held_out}"
 
     def _line(self) -> Row:
         """Measure the network, keep it if it is the best, and start new means."""
         measures, network = self.measure(), self.trainer.model.network
         value, step = self.score(measures), self.trainer.step_number
-        if step == 0:
-            self.start = value
-        elif self.best is None or value > self.best.score:
+        if self.best is None or value > self.best.score:
             self.best = Best(score=value, step=step, state=copied(network, "cpu"))
         rate = self._timed * self.trainer.recipe.batch / self._seconds if self._timed else None
         row = {
             "nimg": self.nimg,
             "step": step,
+            "epoch": round(step / self.trainer.steps_per_epoch, 3),
             "loss": self._loss_sum / self._loss_count if self._loss_count else None,
             "scale": float(network.logit_scale.detach().exp()),
-            "best_step": self.best.step if self.best is not None else None,
+            "best_step": self.best.step,
             "pairs_per_s": None if rate is None else round(rate, 1),
             **measures,
         }
@@ -340,11 +368,10 @@ class ClipTask(Task):
         return {
             "trainer": self.trainer.state_dict(),
             "best": self.best and dict(vars(self.best)),
-            "start": self.start,
             "loss": [self._loss_sum, self._loss_count],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.trainer.load_state_dict(state["trainer"])
         self.best = state["best"] and Best(**state["best"])
-        self.start, (self._loss_sum, self._loss_count) = state["start"], state["loss"]
+        self._loss_sum, self._loss_count = state["loss"]

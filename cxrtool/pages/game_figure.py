@@ -1,8 +1,9 @@
-"""The course of a generator's training in one picture.
+"""The course of a training in one picture.
 
-In: the rows of `metrics.jsonl` of `train-gan`. Out: a figure over thousand images seen: Fréchet
-distance, KID and spread of the images at every snapshot, and the losses, r_t, p and gradients of
-every tick. Nothing measured in seconds is in it, so that a run gives the same picture again.
+In: the rows of `metrics.jsonl` of `train-gan` or `finetune-clip`. Out: a figure over thousand
+images seen: of a generator Fréchet distance, KID and spread of the images at every snapshot, and
+the losses, r_t, p and gradients of every tick. Nothing measured in seconds is in it, so that a run
+gives the same picture again.
 """
 
 import math
@@ -51,19 +52,32 @@ PLOTS = (
     ),
     Plot("Gradient norms", (("g_grad_norm", "generator"), ("d_grad_norm", "discriminator"))),
 )
+CLIP_PLOTS = (
+    Plot("Loss", (("loss", "training, augmented"), ("val_loss", "held-out patients"))),
+    Plot("Mean recall, held-out patients", (("recall", ""),), limits=(0.0, 1.0)),
+    Plot(
+        "Mean zero-shot AUROC, held-out patients",
+        (("auroc_mean", ""),),
+        ((0.5, "chance"),),
+        limits=(0.0, 1.0),
+    ),
+)
 
 
-def game_picture(rows: Sequence[dict[str, Any]], best_kimg: float | None) -> bytes:
+def game_picture(
+    rows: Sequence[dict[str, Any]], best_kimg: float | None, plots: Sequence[Plot] = PLOTS
+) -> bytes:
     """Draw the course of a training.
 
     Args:
         rows: Of `metrics.jsonl`, in order; keys that a row lacks or that are not finite are gaps.
         best_kimg: Where the kept network stands; None for no mark.
+        plots: What is drawn, where a row has it.
 
     Returns:
         PNG, the same bytes for the same rows.
     """
-    plots = [plot for plot in PLOTS if any(key in row for key, _ in plot.keys for row in rows)]
+    plots = [plot for plot in plots if any(key in row for key, _ in plot.keys for row in rows)]
     with mpl.rc_context(style(PAPER)):
         figure, axes = grid(max(1, len(plots)), COLUMNS, 4.2, 2.9)
         for plot, ax in zip(plots, axes):

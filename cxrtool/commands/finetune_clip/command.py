@@ -2,40 +2,32 @@
 
 In: a dataset directory with texts (or labels to compose texts from). Out: `model.json`,
 `model.safetensors` and `open_clip_config.json` (together a `local-dir:` of open_clip), `seen.json`,
-and per evaluation a line of `metrics.jsonl`. The network kept is the one that read held-out
-patients best.
+`curves.png`, and per evaluation a line of `metrics.jsonl`. The network kept is the one that read
+held-out patients best, which may be the one before training.
 """
 
 import math
-from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
-import numpy as np
-
-from cxrtool.clip import architecture, holdout, losses
+from cxrtool.clip import architecture, holdout
 from cxrtool.clip.architecture import Architecture
 from cxrtool.clip.holdout import HeldOut, chance, mean_recall
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.templates import Templates, load_templates
-from cxrtool.clip.texts import PairTexts, target_groups
-from cxrtool.clip.training import ClipTask, ClipTrainer, make_pairs
-from cxrtool.commands.finetune_clip.options import ORIGINAL, Config
-from cxrtool.commands.finetune_clip.pairs import explain, pairs_of, recipe_of, said_in, seen_of
-from cxrtool.commands.finetune_clip.vocabulary import (
-    Vocabulary,
-    prompt_words,
-    training_units,
-    words_shown,
-)
+from cxrtool.clip.texts import target_groups
+from cxrtool.clip.training import ClipTask, ClipTrainer
+from cxrtool.commands.finetune_clip.options import LOSS, ORIGINAL, Config
+from cxrtool.commands.finetune_clip.pairs import Part, explain, part_of, recipe_of, seen_of
+from cxrtool.commands.finetune_clip.vocabulary import Vocabulary
 from cxrtool.core import console, runs
 from cxrtool.core.errors import InputError
-from cxrtool.data import cache, manifest
+from cxrtool.data import manifest
 from cxrtool.data.keys import SEEN
-from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.published import header_of
+from cxrtool.pages.game_figure import CLIP_PLOTS, game_picture
 from cxrtool.training import device as devices
-from cxrtool.training.loop import train
+from cxrtool.training.loop import train as train_loop
 from cxrtool.training.models import save_model
 from cxrtool.training.world import World, local_device
 
@@ -48,8 +40,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     world = World(device)
     dataset = manifest.load_dataset(config.data)
     templates = load_templates(str(config.templates_file or config.templates))
-    train_rows, train = pairs_of(dataset, config, templates, held_out=False)
-    val_rows, val = pairs_of(dataset, config, templates, held_out=True)
+    train, val = (part_of(dataset, config, templates, held_out=side) for side in (False, True))
     chosen = architecture.resolve(
         config.model,
         config.pretrained,
@@ -61,20 +52,18 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     if chosen.beside:
         run.reads("pretrained", chosen.beside)
     model = create(chosen, seed=config.seed, device=device)
-    held = holdout.HeldOut(
-        make_pairs(cache.pixels(dataset, val_rows), val.wordings, val.groups, model.tokenizer),
-        dataset.labels,
-        *label_arrays(dataset, val_rows, LabelPolicy.from_options(config)),
-    )
-    different = {text for row in train.wordings for text in row}
+    held = HeldOut(val.pairs(templates, model.tokenizer), dataset.labels, val.values, val.mask)
+    different = {text for row in train.texts.wordings for text in row}
     ends = {text: end for text in different if (end := model.cut(text))}
-    cut = len(ends.keys() & {row[0] for row in train.wordings})
-    explain(train, len(train_rows), len(val_rows), cut, chosen)
-    steps, best_step, words = 0, 0, Vocabulary.of_start(config)
+    cut = len(ends.keys() & {row[0] for row in train.texts.wordings})
+    explain(train, val, cut, chosen)
+    words = Vocabulary.of_start(config)
+    outcome: dict[str, Any] = {"steps": 0, "best_step": 0}
     if config.text != ORIGINAL:
-        steps, best_step, words = fit(
-            config, run, world, model, dataset, train_rows, train, held, templates, words, ends
-        )
+        task = fit(config, run, world, model, train, held, templates)
+        outcome = outcome_of(task, run, config)
+        if outcome["best_step"]:
+            words = words.of_training(task.trainer, train, ends, templates)
     world.close()
     if run.helps:
         return {}
@@ -82,8 +71,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     final = holdout.evaluate(model, held, templates)
     show(final)
     chosen.save(run)
-    meta = description(config, dataset, chosen, templates, train.origin, words)
-    seen_of(dataset, train_rows, val_rows, config).save(run)
+    meta = description(config, dataset, chosen, templates, train.texts.origin, words)
+    seen_of(train, val, config).save(run)
     save_model(run, model.network, meta, header_of(run.path(SEEN)))
     return {
         "model": chosen.name,
@@ -91,13 +80,13 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "activation": chosen.activation,
         "preprocessing": chosen.preprocess_cfg,
         "settings_from": chosen.origin,
-        "text": train.origin,
-        "pairs": len(train_rows),
-        "distinct": train.distinct(),
+        "text": train.texts.origin,
+        "pairs": len(train.rows),
+        "distinct": train.texts.distinct(),
+        "spellings": train.texts.spellings,
         "texts_cut": cut,
-        "val_pairs": len(val_rows),
-        "steps": steps,
-        "best_step": best_step,
+        "val_pairs": len(val.rows),
+        **outcome,
         "chance_recall": mean_recall(chance(held.pairs.groups)),
         **final,
     }
@@ -108,85 +97,103 @@ def fit(
     run: runs.Run,
     world: World,
     model: ClipModel,
-    dataset: manifest.Dataset,
-    rows: np.ndarray,
-    texts: PairTexts,
+    train: Part,
     held: HeldOut,
     templates: Templates,
-    words: Vocabulary,
-    ends: Mapping[str, str],
-) -> tuple[int, int, Vocabulary]:
+) -> ClipTask:
     """Train on the rows; the model has the weights that read the held-out pairs best.
-
-    Returns:
-        The steps that were taken, the one of those weights, and the words that they have met.
 
     Raises:
         InputError: No held-out label has both classes: there is no AUROC to select by.
     """
-    values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
-    groups = target_groups(config.positives, texts, values, mask)
-    known = np.where(mask, values > 0.5, losses.OPEN).astype(np.int8)
-    read = partial(said_in, labels=dataset.labels)
-    claims = losses.claims_of(texts, dataset.labels, known, templates, model.tokenizer, read)
-    pairs = make_pairs(cache.pixels(dataset, rows), texts.wordings, groups, model.tokenizer, claims)
-    recipe = recipe_of(config, len(rows), model.device, world.size)
+    groups = target_groups(config.positives, train.texts, train.values, train.mask)
+    pairs = train.pairs(templates, model.tokenizer, groups)
+    recipe = recipe_of(config, len(train.rows), model.device, world.size)
     trainer = ClipTrainer(model, pairs, recipe, world)
 
     def score(measures: dict[str, Any]) -> float:
-        value = float(measures["recall" if config.select_by == "retrieval" else "auroc_mean"])
+        value = measured(measures, config.select_by)
         if math.isnan(value):
             raise InputError(
                 "no label has both classes among the held-out rows: no AUROC to select by",
                 file=config.data,
                 hint="use --select-by retrieval",
             )
-        return value
+        return -value if config.select_by == LOSS else value
 
     epoch = trainer.steps_per_epoch
     task = ClipTask(
         trainer,
-        lambda: holdout.evaluate(model, held, templates),
+        lambda: holdout.evaluate(model, held, templates, trainer.held_out_loss),
         score,
         every=epoch * -(-recipe.steps // (epoch * EVALUATIONS)),
         patience=config.patience,
     )
-    train(task, run)
-    best = task.best
-    assert best is not None
+    train_loop(task, run)
+    assert task.best is not None
+    model.network.load_state_dict(task.best.state)
+    return task
+
+
+def measured(measures: dict[str, Any], select_by: str) -> float:
+    """The held-out measure that picks the network."""
+    key = {"retrieval": "recall", "auroc": "auroc_mean", LOSS: "val_loss"}[select_by]
+    return float(measures[key])
+
+
+def outcome_of(task: ClipTask, run: runs.Run, config: Config) -> dict[str, Any]:
+    """How the training went: draws its curves, and says which network is kept and why."""
+    assert task.best is not None
+    rows = run.read_metrics()
+    points = [{**row, "kimg": row["nimg"] / 1000} for row in rows]
+    (kept,) = (row for row in points if row["step"] == task.best.step)
+    if not run.helps:
+        run.write_bytes("curves.png", game_picture(points, kept["kimg"], CLIP_PLOTS))
+    start, later = rows[0], rows[1:]
+    name = "loss" if config.select_by == LOSS else f"mean {config.select_by}"
     if task.done < task.total:
-        console.say(f"stopped after {task.done:g} of {task.total} steps: no gain any more")
-    if best.score <= task.start:
-        console.warn(
-            f"held-out {config.select_by} is {best.score:.3f} at best and was {task.start:.3f} "
-            "before training: nothing was gained"
+        console.say(
+            f"stopped after epoch {rows[-1]['epoch']:g}: {config.patience} evaluations in a row"
+            f" without a better held-out {name}"
         )
-    model.network.load_state_dict(best.state)
-    epochs = -(-trainer.step_number // epoch)  # each of which took the next wording
-    shown = words_shown(
-        [row[:epochs] for row in texts.wordings],
-        ends,
-        prompt_words(templates, dataset.labels),
-        (claims.values != losses.OPEN) & (config.negation_weight > 0),
-    )
-    return trainer.step_number, best.step, words.with_words(shown, training_units(dataset, rows))
+    value = f"{measured(kept, config.select_by):.3f}"
+    if task.best.step:
+        console.say(
+            f"kept the network of epoch {kept['epoch']:g} of {rows[-1]['epoch']:g}, whose held-out"
+            f" {name} is the best: {value} ({measured(start, config.select_by):.3f} before"
+            f" training); held-out loss {kept['val_loss']:.3f} ({start['val_loss']:.3f})"
+        )
+    else:
+        best = max(later, key=lambda row: task.score(row))
+        worse = "worse" if task.score(best) < task.best.score else "no better"
+        console.warn(
+            f"training made it {worse}: kept the network before training (held-out {name}"
+            f" {value}; {measured(best, config.select_by):.3f} at best, after epoch"
+            f" {best['epoch']:g})"
+        )
+    return {
+        "steps": task.trainer.step_number,
+        "best_step": task.best.step,
+        "best_epoch": kept["epoch"],
+        "val_loss": kept["val_loss"],
+        "val_loss_before": start["val_loss"],
+    }
 
 
 def plan(config: Config) -> dict[str, Any]:
     """Rows, texts and steps, without a network."""
     dataset = manifest.load_dataset(config.data)
     templates = load_templates(str(config.templates_file or config.templates))
-    rows, texts = pairs_of(dataset, config, templates, held_out=False)
-    held, _ = pairs_of(dataset, config, templates, held_out=True)
+    train, val = (part_of(dataset, config, templates, held_out=side) for side in (False, True))
     counts = {
-        "text": texts.origin,
-        "pairs": len(rows),
-        "distinct": texts.distinct(),
-        "val_pairs": len(held),
+        "text": train.texts.origin,
+        "pairs": len(train.rows),
+        "distinct": train.texts.distinct(),
+        "val_pairs": len(val.rows),
     }
     if config.text == ORIGINAL:
         return counts
-    recipe = recipe_of(config, len(rows))
+    recipe = recipe_of(config, len(train.rows))
     return {**counts, "steps": recipe.steps, "batch": recipe.batch, "lr": recipe.lr}
 
 

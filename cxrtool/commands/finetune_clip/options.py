@@ -11,6 +11,7 @@ from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 ORIGINAL = "original"
 """The text strategy that trains nothing: a control."""
+LOSS = "loss"
 EPOCHS = 30
 LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
 
@@ -19,8 +20,8 @@ LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
 # bring their activation, mean and deviation; bicubic resampling stays in range; texts are read as
 # by extract-reports 4; units join studies and copies; keys of prepared pixels. 6: texts are read as
 # by extract-reports 6. 10: the weights name seen.json in their header. 11: model.json names the
-# words of the texts
-FORMAT = 11
+# words of the texts. 12: the network before training may be kept; full stops tell no texts apart
+FORMAT = 12
 SEVERAL = True  # torchrun
 TRAINED = {"text": AnyBut((ORIGINAL,))}
 """Where an option of the training applies: with ``--text original`` nothing is trained."""
@@ -130,9 +131,10 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         choices=("mild", "none"),
     )
     select_by: str = fit_option(
-        "Held-out score that picks the network: mean retrieval, or mean zero-shot auroc.",
+        "Held-out score that picks the network, the one before training among them: mean"
+        " retrieval, mean zero-shot auroc, or the loss.",
         "retrieval",
-        choices=("retrieval", "auroc"),
+        choices=("retrieval", "auroc", LOSS),
         metavar="SCORE",
     )
     patience: int = fit_option(

@@ -5,9 +5,12 @@ the text strategy `original` no rows to train on; lines on stderr; what the netw
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
+from open_clip import SimpleTokenizer
 
 from cxrtool.clip import architecture, losses, training, weights
 from cxrtool.clip.templates import Templates
@@ -15,7 +18,7 @@ from cxrtool.clip.texts import Composer, PairTexts, reference_column
 from cxrtool.commands.finetune_clip.options import EPOCHS, ORIGINAL, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.data import manifest, maps, select
+from cxrtool.data import cache, manifest, maps, select
 from cxrtool.data.keys import SEEN, Seen
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.reports import Labeler
@@ -26,9 +29,40 @@ COMMON_TEXT_FRAC = 0.9  # of one text, from which a warning is given
 VAL_ROWS = 2000  # held-out pairs that are used, at most
 
 
-def pairs_of(
+@dataclass(frozen=True)
+class Part:
+    """Rows of a data set, with their texts.
+
+    Attributes:
+        dataset: The data set.
+        rows: [N] into it.
+        texts: Their texts.
+        values: [N, L] in {0, 1}.
+        mask: [N, L]; False where the label is unknown.
+    """
+
+    dataset: manifest.Dataset
+    rows: np.ndarray
+    texts: PairTexts
+    values: np.ndarray
+    mask: np.ndarray
+
+    def pairs(
+        self, templates: Templates, tokenizer: SimpleTokenizer, groups: np.ndarray | None = None
+    ) -> training.Pairs:
+        """Images, tokens and claims; `groups` [N] in place of those of the texts."""
+        labels = self.dataset.labels
+        label_values = np.where(self.mask, self.values > 0.5, losses.OPEN).astype(np.int8)
+        read = partial(said_in, labels=labels)
+        claims = losses.claims_of(self.texts, labels, label_values, templates, tokenizer, read)
+        pixels = cache.pixels(self.dataset, self.rows)
+        groups = self.texts.groups if groups is None else groups
+        return training.make_pairs(pixels, self.texts.wordings, groups, tokenizer, claims)
+
+
+def part_of(
     dataset: manifest.Dataset, config: Config, templates: Templates, *, held_out: bool
-) -> tuple[np.ndarray, PairTexts]:
+) -> Part:
     """The rows to train on, or those to choose the network by, and their texts.
 
     Raises:
@@ -36,15 +70,14 @@ def pairs_of(
     """
     original = config.text == ORIGINAL
     rows = select.select_rows(dataset, config, split="val")
-    if held_out:
-        if len(rows) > VAL_ROWS:
-            chosen = numpy_rng("val rows", config.seed).choice(len(rows), VAL_ROWS, replace=False)
-            rows = rows[np.sort(chosen)]
-    elif original:
-        return rows[:0], PairTexts(rows[:0], [], rows[:0], ORIGINAL)
-    else:
-        rows = np.setdiff1d(select.select_rows(dataset, config), rows)
+    if not held_out:
+        rows = rows[:0] if original else np.setdiff1d(select.select_rows(dataset, config), rows)
+    elif len(rows) > VAL_ROWS:
+        draw = numpy_rng("val rows", config.seed).choice(len(rows), VAL_ROWS, replace=False)
+        rows = rows[np.sort(draw)]
     values, mask = label_arrays(dataset, rows, LabelPolicy.from_options(config))
+    if not len(rows):
+        return Part(dataset, rows, PairTexts(rows, [], rows, ORIGINAL), values, mask)
     table = dataset.table.iloc[rows]
     strategy = reference_column(table) if original else config.text
     composer = Composer(table, dataset.labels, values, mask, templates, config.seed)
@@ -55,7 +88,8 @@ def pairs_of(
             file=dataset.path,
             hint="choose another column with --text",
         )
-    return rows[texts.positions], texts
+    own = texts.positions
+    return Part(dataset, rows[own], texts, values[own], mask[own])
 
 
 def said_in(texts: Sequence[str], labels: Sequence[str]) -> list[Mapping[str, int]]:
@@ -111,10 +145,9 @@ def recipe_of(
     )
 
 
-def explain(
-    texts: PairTexts, pairs: int, val_pairs: int, cut: int, chosen: architecture.Architecture
-) -> None:
+def explain(train: Part, val: Part, cut: int, chosen: architecture.Architecture) -> None:
     """Say what is trained on what, and warn where it cannot become good."""
+    texts, pairs, val_pairs = train.texts, len(train.rows), len(val.rows)
     settings = weights.describe(chosen.quick_gelu, chosen.preprocess_cfg)
     console.say(f"{chosen.name}: {settings} ({chosen.origin})")
     if chosen.assumed:
@@ -133,6 +166,11 @@ def explain(
         f"{pairs} pairs ({texts.origin}, {texts.distinct()} different), {val_pairs} held out; "
         f"model {chosen.name} at {chosen.size} px"
     )
+    if texts.spellings > texts.distinct():
+        console.say(
+            f"{texts.spellings} spellings of these {texts.distinct()} texts: those that differ by a"
+            " full stop, case or white space alone are one text"
+        )
     share = float(np.bincount(texts.groups).max()) / len(texts.groups)
     if share > COMMON_TEXT_FRAC:
         console.warn(f"{share:.0%} of the pairs have one and the same text: little to contrast")
@@ -140,11 +178,11 @@ def explain(
         console.warn(f"{cut} texts are longer than {chosen.context} tokens; their ends are cut")
 
 
-def seen_of(data: manifest.Dataset, rows: np.ndarray, val_rows: np.ndarray, config: Config) -> Seen:
+def seen_of(train: Part, val: Part, config: Config) -> Seen:
     """Everything that shaped the network: both parts, and what its first weights had seen."""
     seen, sources = Seen(), [config.pretrained]
     if config.text != ORIGINAL:
-        seen = Seen.of(data, rows).merge(Seen.choosing(data, val_rows))
+        seen = Seen.of(train.dataset, train.rows).merge(Seen.choosing(val.dataset, val.rows))
         sources.append(config.data)
     for source in sources:
         if source is not None and (source / SEEN).is_file():

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from cxrtool.clip.losses import OPEN
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.texts import common_words, words_of
+from cxrtool.clip.training import ClipTrainer
 from cxrtool.commands.finetune_clip.options import Config
+from cxrtool.commands.finetune_clip.pairs import Part
 from cxrtool.core import console
 from cxrtool.data.columns import PATIENT, are_blank
 from cxrtool.data.keys import MODEL
-from cxrtool.data.manifest import Dataset
 from cxrtool.data.select import patient_groups
 
 
@@ -47,10 +49,21 @@ class Vocabulary:
             return unnamed  # what it names may be words of too few patients
         return replace(cls(**recorded), least_patients=config.min_patients)
 
-    def with_words(self, words: Iterator[Set[str]], units: np.ndarray) -> "Vocabulary":
-        """With those that stand in N texts more, of these patients [N]."""
-        known = {*self.known, *common_words(words, units, self.least_patients)}
-        return replace(self, known=sorted(known))
+    def of_training(
+        self, trainer: ClipTrainer, train: Part, ends: Mapping[str, str], templates: Templates
+    ) -> "Vocabulary":
+        """With the words that a training has shown; `ends` are those of texts that are cut off."""
+        claims = trainer.pairs.claims
+        assert claims is not None
+        epochs = -(-trainer.step_number // trainer.steps_per_epoch)  # each took the next wording
+        words = words_shown(
+            [row[:epochs] for row in train.texts.wordings],
+            ends,
+            prompt_words(templates, train.dataset.labels),
+            (claims.values != OPEN) & (trainer.recipe.negation_weight > 0),
+        )
+        common = common_words(words, training_units(train), self.least_patients)
+        return replace(self, known=sorted({*self.known, *common}))
 
     def to_json(self) -> dict[str, Any]:
         """For model.json."""
@@ -93,12 +106,12 @@ def prompt_words(templates: Templates, labels: Sequence[str]) -> list[Set[str]]:
     ]
 
 
-def training_units(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    """The patients of rows, by whom words are counted: [N] int64; says where they are unknown."""
-    nameless = int(are_blank(dataset.table, PATIENT)[rows].sum())
+def training_units(train: Part) -> np.ndarray:
+    """The patients of the pairs, by whom words are counted: [N] int64; says where ids lack."""
+    nameless = int(are_blank(train.dataset.table, PATIENT)[train.rows].sum())
     if nameless:
         console.warn(
-            f"{nameless:,} of {len(rows):,} training images have no patient id: for the words that"
-            " model.json names (--min-patients), each counts as a patient, or its study does"
+            f"{nameless:,} of {len(train.rows):,} training images have no patient id: for the words"
+            " that model.json names (--min-patients), each counts as a patient, or its study does"
         )
-    return patient_groups(dataset, rows)
+    return patient_groups(train.dataset, train.rows)

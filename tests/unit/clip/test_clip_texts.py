@@ -39,6 +39,25 @@ def test_a_column_is_taken_as_it_is_without_blank_rows() -> None:
     assert (found.origin, found.distinct(), found.phrases) == ("column rules", 2, True)
 
 
+@pytest.mark.parametrize(
+    ("texts", "groups"),
+    [
+        (["No edema.", "no edema", "No edema .", " no  EDEMA. "], [0, 0, 0, 0]),
+        (["Clear lungs. Big heart.", "clear lungs big heart", "x", "x."], [0, 0, 1, 1]),
+        (["3.5 cm", "35 cm", "3.5 cm.", "3 5 cm"], [0, 1, 0, 2]),
+        (["no edema", "no edema?", "no, edema", "edema"], [0, 1, 2, 3]),
+        (["\uae30\ud749 \uc5c6\uc74c\u3002", "\uae30\ud749 \uc5c6\uc74c", "a", "b"], [0, 0, 1, 2]),
+    ],
+)
+def test_texts_that_differ_by_full_stop_case_or_white_space_are_one(
+    texts: list[str], groups: list[int]
+) -> None:
+    pairs = _pairs({"impression": texts}, "impression")
+    assert pairs.groups.tolist() == groups
+    assert pairs.spellings == 4
+    assert len({tuple(row) for row in pairs.wordings}) > 1, "the network is shown each as it is"
+
+
 def test_phrases_are_varied_around_the_plain_text() -> None:
     table = {"rules": ["cardiomegaly", "no acute finding", "cardiomegaly", "edema"]}
     found = _pairs(table, "rules")

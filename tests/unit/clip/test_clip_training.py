@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from cxrtool.clip.holdout import HeldOut, evaluate
+from cxrtool.clip.holdout import HeldOut, embed_all, evaluate, text_vectors
+from cxrtool.clip.losses import contrastive_loss
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.training import ClipTrainer, Recipe
 from cxrtool.training.augment import augment
+from cxrtool.training.rng import numpy_rng
 from cxrtool.training.world import World
 
 from .conftest import TEXTS, micro, square_pairs, squares
@@ -81,6 +83,27 @@ def test_the_seed_decides() -> None:
     a.step()
     b.step()
     assert not _same(_weights(a), _weights(b))
+
+
+@pytest.mark.parametrize("batch", [24, 40, 96, 200])
+def test_the_held_out_loss_is_the_loss_of_training_without_augmentation(batch: int) -> None:
+    """Of the very pairs that are trained on, in batches of as many."""
+    trainer = _trainer(augment="none", batch=batch, lr=1e-12)
+    model, pairs = trainer.model, trainer.pairs
+    model.network.eval()
+    vectors = embed_all(model, pairs.images)
+    texts = text_vectors(model, pairs)
+    loss = trainer.held_out_loss(vectors, texts, pairs)
+    assert loss == trainer.held_out_loss(vectors, texts, pairs)
+    order = numpy_rng("held-out order", 0).permutation(96)
+    batches = [order[(start + np.arange(min(batch, 96))) % 96] for start in range(0, 96, batch)]
+    wanted = [
+        contrastive_loss(vectors[b], texts[b], torch.tensor(1 / 0.07), pairs.groups[b])
+        for b in batches
+    ]
+    assert loss == pytest.approx(float(torch.stack(wanted).mean()), rel=1e-5)
+    if batch == 96:
+        assert trainer.step() == pytest.approx(loss, rel=1e-4)
 
 
 def test_an_epoch_takes_every_pair_at_most_once() -> None:

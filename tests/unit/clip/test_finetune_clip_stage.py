@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cxrtool import cli, clip
+from cxrtool.clip import holdout
 from cxrtool.clip.training import ClipTrainer
 from cxrtool.commands.finetune_clip.pairs import recipe_of
 from cxrtool.core import console
@@ -21,7 +22,7 @@ from cxrtool.core.runs.execution import execute
 from cxrtool.data.keys import Seen
 from cxrtool.data.manifest import load_dataset
 
-from .conftest import TEXTS, micro, write_config, write_dataset
+from .conftest import TEXTS, let_each_be_better, micro, write_config, write_dataset
 
 finetune_clip = cli.stages()["finetune-clip"]
 
@@ -57,7 +58,13 @@ def _config(data: Path, folder: Path | None, **changes: Any) -> Any:
 
 
 def _bytes(out: Path) -> dict[str, bytes]:
-    names = ("model.json", "model.safetensors", "open_clip_config.json", "seen.json")
+    names = (
+        "model.json",
+        "model.safetensors",
+        "open_clip_config.json",
+        "seen.json",
+        "curves.png",
+    )
     return {name: (out / name).read_bytes() for name in names}
 
 
@@ -83,7 +90,7 @@ def test_a_run_leaves_a_model_that_travels(data: Path, folder: Path, tmp_path: P
     assert rows[0]["step"] == 0
     assert rows[-1]["step"] == 12
     assert rows[-1]["nimg"] == 192
-    best = max(rows[1:], key=lambda row: row["recall"])
+    best = max(rows, key=lambda row: row["recall"])
     assert summary["recall"] == pytest.approx(best["recall"])
     assert summary["best_step"] == best["step"]
     assert execute(finetune_clip, _config(data, folder), out).state == "up-to-date"
@@ -125,6 +132,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "halves")
 
 
+@pytest.mark.usefixtures("each_better")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -153,10 +161,13 @@ def test_every_option_changes_the_model(
 @pytest.fixture(scope="module")
 def reference(data: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     out = tmp_path_factory.mktemp("reference") / "clip"
-    execute(finetune_clip, _config(data, folder, steps=4), out)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        let_each_be_better(monkeypatch)
+        execute(finetune_clip, _config(data, folder, steps=4), out)
     return (out / "model.safetensors").read_bytes()
 
 
+@pytest.mark.usefixtures("each_better")
 def test_the_weight_of_negation_changes_the_model(data: Path, folder: Path, tmp_path: Path) -> None:
     found = []
     for weight in (0.0, 1.0):
@@ -166,6 +177,7 @@ def test_the_weight_of_negation_changes_the_model(data: Path, folder: Path, tmp_
     assert found[0] != found[1]
 
 
+@pytest.mark.usefixtures("each_better")
 def test_targets_by_labels_differ_where_texts_differ(folder: Path, tmp_path: Path) -> None:
     texts = [f"text {i}" for i in range(60)]
     data = write_dataset(tmp_path / "data", rules=texts)
@@ -238,7 +250,7 @@ def test_selection_by_auroc_takes_another_network(data: Path, folder: Path, tmp_
     out = tmp_path / "out"
     result = execute(finetune_clip, _config(data, folder, steps=24, select_by="auroc"), out).result
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    best = max(rows[1:], key=lambda row: row["auroc_mean"])
+    best = max(rows, key=lambda row: row["auroc_mean"])
     assert result["summary"]["best_step"] == best["step"]
 
 
@@ -284,14 +296,46 @@ def test_there_is_an_evaluation_every_epoch(data: Path, folder: Path, tmp_path: 
     assert [json.loads(row)["step"] for row in rows] == list(range(0, 73, 3))
 
 
-def test_training_that_gains_nothing_says_so(
-    data: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("select_by", "key", "better"),
+    [("retrieval", "recall", 1), ("auroc", "auroc_mean", 1), ("loss", "val_loss", -1)],
+)
+@pytest.mark.parametrize(
+    ("gain", "sentence"),
+    [
+        (-0.01, "training made it worse: kept the network before training"),
+        (0.0, "training made it no better: kept the network before training"),
+        (0.01, "kept the network of epoch 2 of 2, whose held-out"),
+    ],
+)
+def test_the_network_that_is_kept_is_the_best_of_all_with_the_one_before(
+    data: Path,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    select_by: str,
+    key: str,
+    better: int,
+    gain: float,
+    sentence: str,
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(console, "warn", said.append)
-    result = execute(finetune_clip, _config(data, folder, steps=1, lr=1e-12), tmp_path / "out")
-    assert result.result["summary"]["best_step"] == 1
-    assert any("nothing was gained" in text for text in said)
+    evaluate, calls = holdout.evaluate, []
+
+    def measures(*given: Any) -> dict[str, Any]:
+        calls.append(given)
+        return {**evaluate(*given), key: 0.5 + better * gain * len(calls)}
+
+    monkeypatch.setattr(holdout, "evaluate", measures)
+    out = tmp_path / "out"
+    config = _config(data, folder, steps=6, select_by=select_by, min_patients=1)
+    summary = execute(finetune_clip, config, out).result["summary"]
+    assert sentence in capsys.readouterr().err
+    assert summary["best_step"] == summary["best_epoch"] * 3 == 6 * (gain > 0)
+    weights = clip.load(out).network.state_dict()
+    start = clip.architecture.build(micro(), 0).state_dict()
+    assert all(torch.equal(weights[name], start[name]) for name in start) == (gain <= 0)
+    assert bool(json.loads((out / "model.json").read_text())["words"]["known"]) == (gain > 0)
 
 
 def test_original_trains_nothing_and_is_measured(data: Path, folder: Path, tmp_path: Path) -> None:
@@ -325,13 +369,13 @@ def test_patience_stops_where_nothing_is_gained_any_more(
 ) -> None:
     steps = {}
     for patience in (0, 2):
-        # A learning rate at which no evaluation after the first one can be better.
+        # A learning rate at which none can be better than before training.
         config = _config(data, folder, steps=24, lr=1e-12, patience=patience)
         out = tmp_path / str(patience)
         summary = execute(finetune_clip, config, out).result["summary"]
-        assert summary["best_step"] == 3
+        assert summary["best_step"] == 0
         steps[patience] = summary["steps"]
-    assert steps == {0: 24, 2: 9}
+    assert steps == {0: 24, 2: 6}
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(data: Path, folder: Path) -> None:

@@ -19,6 +19,7 @@ from cxrtool.core.runs.execution import execute
 from .conftest import write_dataset
 
 finetune_clip = cli.stages()["finetune-clip"]
+pytestmark = pytest.mark.usefixtures("each_better")
 
 
 @pytest.mark.parametrize(

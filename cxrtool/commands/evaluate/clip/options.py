@@ -9,8 +9,8 @@ from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_opt
 
 # 2: bicubic resampling within the range; a recipe tells the activation; patients of intervals are
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite. 3: what a verdict
-# would find; degenerate resamples give no interval
-FORMAT = 3
+# would find; degenerate resamples give no interval. 4: texts that differ by a full stop are one
+FORMAT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
