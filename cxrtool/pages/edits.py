@@ -39,7 +39,7 @@ def build(jobs: Sequence[Job], caution: str = "") -> Page:
     """The whole page; `caution` is what a reader must know before all else."""
     head = [Section("", cautions([caution]))] if caution else []
     columns = Section("Columns of edits.csv", [Terms(COLUMNS)], folded=True)
-    sections = [*head, *(_section(job) for job in jobs), columns]
+    sections = [*head, *(_section(job, len(jobs) == 1) for job in jobs), columns]
     return Page("Edited radiographs", _answer(jobs), sections, detail=_detail(jobs))
 
 
@@ -67,7 +67,8 @@ def _begun(sentence: str) -> str:
     return sentence[0].upper() + sentence[1:]
 
 
-def _section(job: Job) -> Section:
+def _section(job: Job, alone: bool) -> Section:
+    """What came of one edit; `alone` where the page has said its verdict already."""
     summary = job.summary()
     numbers = [
         (number(summary["gray_rms"], 1), "gray levels of change"),
@@ -82,7 +83,7 @@ def _section(job: Job) -> Section:
     if job.accept is not None:
         numbers.insert(0, (f"{job.accept.mean():.0%}", "read by the teacher as asked"))
     blocks: list[Block] = [
-        Text(_begun(job.said)),
+        *([] if alone else [Text(_begun(job.said))]),
         Numbers(numbers),
         Picture(
             panels_of(job),

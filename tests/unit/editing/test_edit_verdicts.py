@@ -144,7 +144,7 @@ def test_two_judges_are_both_told(runs: dict[str, Path], second: Path, tmp_path:
     rows = _edits(tmp_path / "out")
     assert {"Left judged (the teacher)", "Left control (the second CLIP)"} <= set(rows.columns)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "Confirmed by the teacher and the second CLIP in 6 images." in page
+    assert page.count("confirmed by the teacher and the second CLIP in 6 images.") == 1
 
 
 def test_the_clip_that_steers_is_no_second_one(runs: dict[str, Path], tmp_path: Path) -> None:
