@@ -20,7 +20,7 @@ COMMANDS = {
     "train-gan": "train-gan {extract-reports} --preset tiny --size 16 --batch 8 --kimg 0.4"
     " --snapshot-kimg 0.08 --tick-kimg 0.08 --threads 1",
     "finetune-clip": "finetune-clip {extract-reports} --text rules --model tiny --steps 24"
-    " --batch 16 --threads 1",
+    " --batch 16 --select-by loss --threads 1",  # not the network before training: it knows no word
     "edit": "edit {train-gan} --clip {finetune-clip} --target 'enlarged heart' --n 6 --block 2"
     " --steps 12 --threads 1",
     "synthesize": "synthesize {extract-reports} --gan {train-gan} --counts Cardiomegaly=48"
