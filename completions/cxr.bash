@@ -63,7 +63,7 @@ _cxr() {
         --wordings) COMPREPLY=($(compgen -W "auto plain templates" -- "$cur")); return ;;
         --positives) COMPREPLY=($(compgen -W "text labels none" -- "$cur")); return ;;
         --augment) COMPREPLY=($(compgen -W "mild none" -- "$cur")); return ;;
-        --select-by) COMPREPLY=($(compgen -W "retrieval auroc loss" -- "$cur")); return ;;
+        --select-by) COMPREPLY=($(compgen -W "retrieval auroc loss last" -- "$cur")); return ;;
         --precision) COMPREPLY=($(compgen -W "auto float32 bfloat16" -- "$cur")); return ;;
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;

@@ -155,7 +155,7 @@ complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l positives -x -
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l negation-weight -r -d 'Weight of the loss that tells what a text says from its denial (effusion from no effusion); 0 leaves it out.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l min-patients -r -d 'Patients in whose texts a word must stand for model.json to name it among those that the CLIP has met; rarer ones may be names.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l augment -x -a 'mild none' -d 'Augmentation: mild (small rotation, shift, scale, contrast), or none.'
-complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l select-by -x -a 'retrieval auroc loss' -d 'Held-out score that picks the network, the one before training among them: mean retrieval, mean zero-shot auroc, or the loss.'
+complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l select-by -x -a 'retrieval auroc loss last' -d 'Held-out score that picks the network, the one before training among them: mean retrieval, mean zero-shot auroc, or the loss; last: the trained one, whatever it reads.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l patience -r -d 'Stop after so many evaluations in a row without a better score; 0: never.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l precision -x -a 'auto float32 bfloat16' -d 'Precision of both towers in training. auto: bfloat16 on CUDA, else float32.'
 complete -c cxr -n '__fish_seen_subcommand_from finetune-clip' -l device -r -d 'Device to compute on: auto (CUDA where there is one), cpu, cuda or cuda:1.'

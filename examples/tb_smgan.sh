@@ -6,8 +6,8 @@
 #
 # DATA is a CSV with a row an image (path, patient_id, report, perhaps a column a label), or the folder of
 # MIMIC-CXR-JPG with its reports. Reports give the labels that are missing, and a text a strategy (STRATEGIES: columns
-# of `extract-reports --texts`; original is a CLIP that was not trained on the set: published weights with --full, else
-# none at all). A StyleGAN2 learns the training images; a CLIP a strategy gives, for each class, a direction towards
+# of `extract-reports --texts`; original is a CLIP that was not trained on the set: published weights, with --full or by
+# ORIGINAL alone, since one that has met no word can steer nothing). A StyleGAN2 learns the training images; a CLIP a strategy gives, for each class, a direction towards
 # its text (+) and away from it (-); PER_CLASS images of each class are made plainly, along each direction, and along
 # the mixtures ENSEMBLES ("rules+,inverted+ ..."; default: the paper's, as far as STRATEGIES has what they are made of).
 # Classifiers with the AUC-margin loss learn from each of these sets alone (table 1), and together with the real images
@@ -29,9 +29,9 @@ strategies=rules,rules-v2,impression,generated,random,inverted,original
 mixtures="rules+,inverted+ rules+,inverted+,rules-v2+ rules+,rules-v2+,impression+,generated+"
 d_original="--model tiny" d_edit="--method global --n 16"
 case "$size" in
-  smoke) defaults="16 0.1 4 10 0 small_cnn rules,random" mixtures="rules+,random+" d_clip="--model tiny --steps 4 --batch 16"
+  smoke) defaults="16 0.1 4 10 0 small_cnn rules,random" mixtures="rules+,random+" d_clip="--model tiny --steps 4 --batch 16 --select-by last"
     d_edit="$d_edit --relevance-images 4" ;;
-  cpu) defaults="64 60 300 600 0,1,2,3,4 small_cnn $strategies" d_clip="--model tiny --epochs 10" ;;
+  cpu) defaults="64 60 300 600 0,1,2,3,4 small_cnn ${strategies%,original}" d_clip="--model tiny --epochs 10 --select-by last" ;;
   full) defaults="256 5000 2000 8000 0,1,2,3,4 densenet121 $strategies" d_clip="--model small"
     d_original="--model ViT-B-32 --tag openai --allow-download" ;;
 esac

@@ -16,7 +16,7 @@ from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.templates import Templates, load_templates
 from cxrtool.clip.texts import target_groups
 from cxrtool.clip.training import ClipTask, ClipTrainer
-from cxrtool.commands.finetune_clip.options import LOSS, ORIGINAL, Config
+from cxrtool.commands.finetune_clip.options import LAST, LOSS, ORIGINAL, Config
 from cxrtool.commands.finetune_clip.pairs import Part, explain, part_of, recipe_of, seen_of
 from cxrtool.commands.finetune_clip.vocabulary import Vocabulary
 from cxrtool.core import console, runs
@@ -124,7 +124,10 @@ def fit(
     epoch = trainer.steps_per_epoch
     task = ClipTask(
         trainer,
-        lambda: holdout.evaluate(model, held, templates, trainer.held_out_loss),
+        lambda: {
+            "step": trainer.step_number,
+            **holdout.evaluate(model, held, templates, trainer.held_out_loss),
+        },
         score,
         every=epoch * -(-recipe.steps // (epoch * EVALUATIONS)),
         patience=config.patience,
@@ -137,7 +140,8 @@ def fit(
 
 def measured(measures: dict[str, Any], select_by: str) -> float:
     """The held-out measure that picks the network."""
-    key = {"retrieval": "recall", "auroc": "auroc_mean", LOSS: "val_loss"}[select_by]
+    keys = {"retrieval": "recall", "auroc": "auroc_mean", LOSS: "val_loss", LAST: "step"}
+    key = keys[select_by]
     return float(measures[key])
 
 
@@ -157,7 +161,12 @@ def outcome_of(task: ClipTask, run: runs.Run, config: Config) -> dict[str, Any]:
             f" without a better held-out {name}"
         )
     value = f"{measured(kept, config.select_by):.3f}"
-    if task.best.step:
+    if config.select_by == LAST:
+        console.say(
+            f"kept the last network, of epoch {kept['epoch']:g}; held-out loss"
+            f" {kept['val_loss']:.3f} ({start['val_loss']:.3f} before training)"
+        )
+    elif task.best.step:
         console.say(
             f"kept the network of epoch {kept['epoch']:g} of {rows[-1]['epoch']:g}, whose held-out"
             f" {name} is the best: {value} ({measured(start, config.select_by):.3f} before"

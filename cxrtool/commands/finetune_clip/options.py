@@ -11,7 +11,7 @@ from cxrtool.data.options import PolicyOptions, SelectionOptions
 
 ORIGINAL = "original"
 """The text strategy that trains nothing: a control."""
-LOSS = "loss"
+LOSS, LAST = "loss", "last"
 EPOCHS = 30
 LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
 
@@ -132,9 +132,9 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     )
     select_by: str = fit_option(
         "Held-out score that picks the network, the one before training among them: mean"
-        " retrieval, mean zero-shot auroc, or the loss.",
+        " retrieval, mean zero-shot auroc, or the loss; last: the trained one, whatever it reads.",
         "retrieval",
-        choices=("retrieval", "auroc", LOSS),
+        choices=("retrieval", "auroc", LOSS, LAST),
         metavar="SCORE",
     )
     patience: int = fit_option(
