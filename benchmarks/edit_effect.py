@@ -76,7 +76,7 @@ def before(folder: Path) -> np.ndarray:
         torch.device("cpu"),
     )
     with torch.no_grad():
-        return np.asarray(to_uint8(render(generator, starts.w(np.arange(starts.n)))))
+        return np.asarray(to_uint8(render(generator, starts.at(np.arange(starts.n)))))
 
 
 def effect(first: pd.DataFrame, second: pd.DataFrame, unit: pd.Series) -> dict[str, Any]:

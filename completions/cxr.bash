@@ -72,9 +72,9 @@ _cxr() {
       esac
       ;;
     "edit")
-      flags="--clip --target --targets --n --data --method --sign --teacher --judge --threshold --seed --against --text-weight --steps --lr --l2 --feature-weight --alpha --beta --relevance --relevance-images --feature-maps --control-n --truncation --condition --invert-steps --block --relevance-batch --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--clip --target --targets --n --data --method --sign --teacher --judge --threshold --seed --against --guidance --text-weight --steps --lr --l2 --feature-weight --alpha --beta --relevance --relevance-images --feature-maps --control-n --truncation --condition --invert-steps --block --relevance-batch --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
-        --method) COMPREPLY=($(compgen -W "latent global" -- "$cur")); return ;;
+        --method) COMPREPLY=($(compgen -W "flow latent global" -- "$cur")); return ;;
         --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;
         --against) COMPREPLY=($(compgen -W "neutral negation" -- "$cur")); return ;;
         --feature-maps) COMPREPLY=($(compgen -W "tower pixels" -- "$cur")); return ;;

@@ -23,15 +23,14 @@ cxr prepare --format phantom --n 1000 --size 32 -o raw
 say "2  labels from the reports"
 cxr extract-reports raw -o data
 
-say "3  two generators: a flow, which makes the images, and a small StyleGAN2, in whose style space the edits work"
-cxr train-gan data --arch flow --preset tiny --kimg 12 -o gan
-cxr train-gan data --preset tiny --kimg 6 -o gan-edits
+say "3  a generator of radiographs"
+cxr train-gan data --arch flow --preset tiny --kimg 20 -o gan
 
 say "4  a CLIP of images and report text"
 cxr finetune-clip data --text rules --model tiny --epochs 4 -o clip
 
-say "5  text-guided edits of generated images"
-cxr edit gan-edits --clip clip --target "enlarged heart" --n 8 --steps 60 -o edits
+say "5  edits of real images, judged by the CLIP, which does not steer them"
+cxr edit gan --target "left pleural effusion" --data data --split val --judge clip -o edits
 
 say "6  as many images as the rare findings need"
 cxr synthesize data --gan gan --target-frac 0.1 --classes "Fracture,Pleural Other" -o synth

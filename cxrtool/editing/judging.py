@@ -191,10 +191,12 @@ def beyond_controls(values: np.ndarray, groups: np.ndarray, patients: np.ndarray
 
     Args:
         values: [M].
-        groups: [M] the control of each.
+        groups: [M] the control of each; -1 throughout where the start itself is the control.
         patients: [M] equal for images of one patient.
     """
     own = mean_over_patients(values, patients)
+    if (groups < 0).all():
+        return own
     means = np.array([values[groups == group].mean() for group in np.unique(groups)])
     if len(means) < 2 or math.isnan(own.se):
         return Estimate(own.value, math.nan, math.nan)

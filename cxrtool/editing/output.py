@@ -66,12 +66,15 @@ def panels(
 def panels_of(job: Job) -> Image.Image:
     """Before, after and difference of the first images, with their way along the text."""
     arrays, originals = job.arrays, job.starts.originals
-    along = (arrays["direction_after"] - arrays["direction_before"])[:PANELS]
-    captions = [f"{value:+.2f}" for value in along]
+    captions = [""] * min(PANELS, job.starts.n)
+    if job.steered:
+        along = (arrays["direction_after"] - arrays["direction_before"])[:PANELS]
+        captions = [f"{value:+.2f}" for value in along]
     if job.accept is not None:
         captions = [c + (" ok" if ok else " no") for c, ok in zip(captions, job.accept)]
     before, after = arrays["before"][:PANELS], arrays["after"][:PANELS]
-    first = None if originals is None else originals[:PANELS]
+    # A flow begins at a real image itself.
+    first = None if originals is None or not job.steered else originals[:PANELS]
     return panels(before, after, captions, first, scale=max(1, PANEL_PX // before.shape[1]))
 
 
@@ -101,6 +104,8 @@ def write(run: Run, jobs: Sequence[Job]) -> None:
             with run.atomic(f"{name}{end}.png") as path:
                 picture.save(path, "PNG")
         strongest = max(same, key=lambda job: job.strength)
+        if not strongest.ways:  # an edit by labels is no direction of a space
+            continue
         save_direction(
             run,
             strongest.ways,
@@ -149,7 +154,7 @@ def _write_dataset(run: Run, starts: Starts, jobs: Sequence[Job]) -> None:
     writer = manifest.DatasetWriter(run, starts.info)
     columns = starts.columns.assign(
         generator=run.input("gan").fingerprint,
-        clip=run.input("clip").fingerprint,
+        clip=run.input("clip").fingerprint if jobs[0].steered else "",
         parent=starts.parents,
     )
     tables, edits = [], []

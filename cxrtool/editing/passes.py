@@ -4,9 +4,9 @@ In: starts, editors, who reads the images. Out: arrays over the images. Controls
 as the target, so that they differ in nothing but what was asked for.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -16,17 +16,15 @@ from cxrtool.core.runs import Run
 from cxrtool.editing.blocks import Arrays, in_blocks
 from cxrtool.editing.guide import Distance, TextGuide
 from cxrtool.editing.judging import Judge
-from cxrtool.editing.optimization import render
 from cxrtool.editing.record import measure
 from cxrtool.editing.starts import Starts
-from cxrtool.training.protocols import StyleGenerator
 
 
 class Editor(Protocol):
     """What a method makes of a target."""
 
-    def edit(self, w: Tensor, strength: float) -> tuple[Tensor, Arrays]:
-        """w [N, num_ws, w_dim] -> images [N, 1, H, W], and arrays over them with a "way" [N]."""
+    def edit(self, start: Any, strength: float) -> tuple[Tensor, Arrays]:
+        """What `Starts.at` gives -> images [N, 1, H, W], and arrays with a "way" [N]."""
 
     def direction(self, arrays: Arrays, strength: float) -> dict[str, Tensor]:
         """What pushes other images as these were, see `training.directions`."""
@@ -37,15 +35,16 @@ class Unmoved:
     """The editor of a control that names no direction at all.
 
     Attributes:
-        generator: Of the starts.
+        render: See `Passes`.
     """
 
-    generator: StyleGenerator
+    render: Callable[[Any], Tensor]
 
     @torch.no_grad()
-    def edit(self, w: Tensor, strength: float) -> tuple[Tensor, Arrays]:
+    def edit(self, start: Any, strength: float) -> tuple[Tensor, Arrays]:
         """The images as they are."""
-        return render(self.generator, w), {"way": np.zeros(len(w), np.float32)}
+        images = self.render(start)
+        return images, {"way": np.zeros(len(images), np.float32)}
 
     def direction(self, arrays: Arrays, strength: float) -> dict[str, Tensor]:
         """None."""
@@ -57,7 +56,7 @@ class Passes:
     """What all passes of a run share.
 
     Attributes:
-        generator: Of the starts.
+        render: What `Starts.at` gives -> the images before an edit, [N, 1, H, W].
         starts: What is edited.
         distance: Between an image and its edit.
         judges: Read both.
@@ -65,7 +64,7 @@ class Passes:
         block: Images at once.
     """
 
-    generator: StyleGenerator
+    render: Callable[[Any], Tensor]
     starts: Starts
     distance: Distance
     judges: tuple[Judge, ...]
@@ -75,7 +74,7 @@ class Passes:
     def edited(
         self,
         editors: Sequence[Editor],
-        guide: TextGuide,
+        guide: TextGuide | None,
         strength: float,
         n: int,
         shown: str,
@@ -85,7 +84,7 @@ class Passes:
 
         Args:
             editors: One, or several that share the starts in turn: "editor" [n] says which.
-            guide: The text that cosines are taken with.
+            guide: The text that cosines are taken with, if one steers.
             strength: How much.
             n: How many.
             shown: For people.
@@ -93,8 +92,8 @@ class Passes:
         """
 
         def work(positions: np.ndarray) -> Arrays:
-            start = self.starts.w(positions)
-            before = render(self.generator, start).detach()
+            start = self.starts.at(positions)
+            before = self.render(start).detach()
             if len(editors) == 1:
                 images, moved = editors[0].edit(start, strength)
             else:

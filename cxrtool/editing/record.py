@@ -38,7 +38,7 @@ _LEAST_SD = 0.1  # of log-odds, for labels of which all starts are equally sure
 
 @torch.no_grad()
 def measure(
-    before: Tensor, after: Tensor, guide: TextGuide, judges: Sequence[Judge]
+    before: Tensor, after: Tensor, guide: TextGuide | None, judges: Sequence[Judge]
 ) -> dict[str, np.ndarray]:
     """Measures of N edits: arrays by name.
 
@@ -48,13 +48,14 @@ def measure(
     Args:
         before: [N, 1, H, W] in [-1, 1].
         after: [N, 1, H, W].
-        guide: The text.
+        guide: The text, where one steers.
         judges: Read both.
     """
     arrays: dict[str, np.ndarray] = {"before": to_uint8(before), "after": to_uint8(after)}
     for name in ("before", "after"):
         x = to_float(arrays[name]).to(before.device)
-        for end, values in zip(("target", "opposite", "direction"), guide.similarity(x)):
+        similarity = () if guide is None else guide.similarity(x)
+        for end, values in zip(("target", "opposite", "direction"), similarity):
             arrays[f"{end}_{name}"] = values.cpu().numpy()
         for k, judge in enumerate(judges):
             arrays[f"judge{k}_{name}"] = judge.scores(x).cpu().numpy()
@@ -252,6 +253,17 @@ class Control:
     texts: tuple[str, ...]
     arrays: dict[str, np.ndarray]
 
+    @classmethod
+    def unchanged(cls, arrays: Mapping[str, np.ndarray]) -> "Control":
+        """The starts themselves, for edits that no text steers.
+
+        Args:
+            arrays: Of the edits.
+        """
+        after = {k.replace("_before", "_after"): v for k, v in arrays.items() if "_before" in k}
+        gray = np.zeros(len(arrays["gray_rms"]))
+        return cls((), {**after, "gray_rms": gray, "editor": np.full(len(gray), -1)})
+
     @property
     def groups(self) -> np.ndarray:
         """[M] which control each start was edited towards."""
@@ -302,6 +314,11 @@ class Job:
         groups = np.zeros(0) if self.control is None else self.control.groups
         return verdict_of(self.request.target, self.judges, scores, groups, self.starts.patients)
 
+    @property
+    def steered(self) -> bool:
+        """Whether a CLIP steered, which then judges nothing."""
+        return "direction_after" in self.arrays
+
     @cached_property
     def clip_moved(self) -> np.ndarray:
         """How far each image moved as asked, to the CLIP that steered it: [N] of cosine."""
@@ -321,9 +338,9 @@ class Job:
     def numbers(self) -> dict[str, np.ndarray]:
         """The numbers of edits.csv, [N] each, by column."""
         ends = ("target", "opposite", "direction")
-        names = [f"{end}_{when}" for end in ends for when in ("before", "after")]
+        names = [f"{end}_{when}" for end in ends for when in ("before", "after") if self.steered]
         numbers = {name: self.arrays[name] for name in (*names, "way", "gray_rms", "distance")}
-        if self.starts.originals is not None:
+        if self.starts.originals is not None and self.steered:
             numbers["inversion_gray_rms"] = gray_rms(self.starts.originals, self.arrays["before"])
         return numbers
 
@@ -350,6 +367,8 @@ class Job:
     def said(self) -> str:
         """The sentence without what was asked."""
         verdict, n = self.verdict, self.starts.n
+        if verdict.judge is None and not self.steered:
+            return f"{verdict.status} in {counted(n, 'image')} ({verdict.why})."
         if verdict.judge is None:
             steered = number(float(self.clip_moved.mean()))
             beside = "no control"
@@ -360,6 +379,9 @@ class Job:
                 f" it moved by {steered}, {beside}."
             )
         effect = verdict.weakest
+        if not self.steered:
+            who = " and ".join(self._voices())
+            return f"{verdict.status} by {who} in {counted(n, 'image')}. {self._plain(effect)}."
         span = with_interval(effect.beyond.value, *effect.interval, signed=True)
         beside = counted(len(effect.control), "image")
         if effect.patients < len(effect.control):
@@ -383,6 +405,18 @@ class Job:
         return [
             v.judge.who for v in self.verdict.each if v.judge and v.status == self.verdict.status
         ]
+
+    def _plain(self, effect: Effect) -> str:
+        """How far a label moved where the control is the start itself."""
+        span = with_interval(effect.beyond.value, *effect.interval, signed=True)
+        of = counted(len(effect.control), "image")
+        if effect.patients < len(effect.control):
+            of += f" of {counted(effect.patients, 'patient')}"
+        judge = self.verdict.judge
+        said = f"{effect.label} moved as asked by {span} ({judge.unit if judge else ''})"
+        said += f", in {effect.ahead} of {of}"
+        unread = sorted({what for part in self.request.target.parts for what in part.says()})
+        return said + (f"; nobody reads the {' and '.join(unread)} named" if unread else "")
 
     @property
     def title(self) -> str:
@@ -442,7 +476,7 @@ class Job:
     def _judged(self) -> dict[str, np.ndarray]:
         """Columns of the control and of the judge, of as many images as they have."""
         columns: dict[str, np.ndarray] = {}
-        if self.control is not None:
+        if self.control is not None and self.steered:
             columns["clip_control"] = self.clip_control
         for verdict in self.verdict.each:
             of = (
@@ -465,9 +499,6 @@ class Job:
             "target": request.target.text,
             "sign": request.target.sign,
             "method": request.method,
-            "similarity_before": means["direction_before"],
-            "similarity_after": means["direction_after"],
-            "clip_moved": float(self.clip_moved.mean()),
             "gray_rms": means["gray_rms"],
             "distance": means["distance"],
             "targets": list(request.signs),
@@ -476,7 +507,11 @@ class Job:
         if "inversion_gray_rms" in means:
             summary["inversion_gray_rms"] = means["inversion_gray_rms"]
         summary["strength"] = self.strength
-        if self.control is not None:
+        if self.steered:
+            summary["similarity_before"] = means["direction_before"]
+            summary["similarity_after"] = means["direction_after"]
+            summary["clip_moved"] = float(self.clip_moved.mean())
+        if self.control is not None and self.steered:
             summary["control"] = {
                 "texts": list(self.control.texts),
                 "images": len(self.clip_control),

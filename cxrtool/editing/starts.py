@@ -1,7 +1,8 @@
 """Where edits begin: generated images by seed, or real images by inversion.
 
-In: a style generator, and either a number of images or rows of a data set. Out: `Starts`, which
-gives w of any of them, their label cells, and what the manifest of the edited images inherits.
+In: a generator, and either a number of images or rows of a data set. Out: `Starts`, which gives w
+of any of them (of a flow: the images themselves), their label cells, and what the manifest of the
+edited images inherits.
 """
 
 import dataclasses
@@ -25,9 +26,10 @@ from cxrtool.data.manifest import Dataset, DatasetInfo, load_dataset
 from cxrtool.data.options import SelectionOptions
 from cxrtool.data.select import select_rows
 from cxrtool.editing.blocks import Arrays, stored
+from cxrtool.editing.flow_method import Shown
 from cxrtool.editing.guide import Distance
 from cxrtool.editing.optimization import InversionRecipe, invert
-from cxrtool.training.protocols import StyleGenerator
+from cxrtool.training.protocols import LabelEditor, StyleGenerator
 from cxrtool.training.rng import seed_for, torch_generator
 
 INHERITED = (*FIRST[1:7], PIXEL_KEY, PATIENT_KEY)  # patient, study, view, split, sex and age first
@@ -41,7 +43,7 @@ class Starts:
 
     Attributes:
         n: How many.
-        w: Positions [M] -> w [M, num_ws, w_dim].
+        at: Positions [M] -> what a method edits: w [M, num_ws, w_dim], or `flow_method.Shown`.
         info: Of the data set to write: labels, size and origin.
         cells: [N, L] label cells of the starts, for `info.labels`.
         columns: Columns that the manifest of the edited images gets.
@@ -50,7 +52,7 @@ class Starts:
     """
 
     n: int
-    w: Callable[[np.ndarray], Tensor]
+    at: Callable[[np.ndarray], Any]
     info: DatasetInfo
     cells: np.ndarray
     columns: pd.DataFrame
@@ -68,7 +70,7 @@ class Starts:
 
 
 def generated_starts(
-    generator: StyleGenerator,
+    generator: StyleGenerator | LabelEditor,
     meta: Mapping[str, Any],
     n: int,
     condition: Sequence[str],
@@ -94,11 +96,15 @@ def generated_starts(
     y = condition_vector(generator, condition).to(device)
     seeds = [seed_for("edit", seed, i) for i in range(n)]
 
-    def w(positions: np.ndarray) -> Tensor:
+    def at(positions: np.ndarray) -> Tensor | Shown:
         rngs = [torch_generator("edit", seed, int(i)) for i in positions]
-        z = torch.stack([torch.randn(generator.z_dim, generator=rng) for rng in rngs])
+        z = torch.stack([torch.randn(generator.z_dim, generator=rng) for rng in rngs]).to(device)
+        every = y.expand(len(z), -1)
         with torch.no_grad():
-            return generator.mapping(z.to(device), y.expand(len(z), -1), truncation)
+            if not isinstance(generator, StyleGenerator):
+                images = generator.generate(z, every, truncation)
+                return Shown(images, every, torch.ones_like(every), [seeds[i] for i in positions])
+            return generator.mapping(z, every, truncation)
 
     cell = np.where(y.cpu().numpy() > 0.5, "1", "0").astype(object)
     data, preprocessing = meta.get("data", {}), meta["preprocessing"]
@@ -125,10 +131,10 @@ def generated_starts(
         dtype=object,
         index=range(n),
     )
-    return Starts(n, w, info, np.tile(cell, (n, 1)), columns, [f"seed {s}" for s in seeds])
+    return Starts(n, at, info, np.tile(cell, (n, 1)), columns, [f"seed {s}" for s in seeds])
 
 
-def condition_vector(generator: StyleGenerator, condition: Sequence[str]) -> Tensor:
+def condition_vector(generator: StyleGenerator | LabelEditor, condition: Sequence[str]) -> Tensor:
     """[L] label values for the names of a condition.
 
     Raises:
@@ -148,7 +154,7 @@ def condition_vector(generator: StyleGenerator, condition: Sequence[str]) -> Ten
     return y
 
 
-def stored_conditions(generator: StyleGenerator) -> Tensor | None:
+def stored_conditions(generator: StyleGenerator | LabelEditor) -> Tensor | None:
     """[K, L] label vectors whose mean latent is stored, the most frequent first; None without."""
     vectors = getattr(generator, "vectors", None)
     if vectors is None or not len(vectors):
@@ -156,29 +162,56 @@ def stored_conditions(generator: StyleGenerator) -> Tensor | None:
     return torch.as_tensor(vectors, dtype=torch.float32)
 
 
+@dataclass(frozen=True)
+class Inversion:
+    """How the w of real images are found, when they are asked for: once, not once a target.
+
+    Attributes:
+        distance: What it makes small.
+        recipe: Its numbers.
+        run: Keeps what was found, and may stop it.
+        block: Images a block; positions are those of `blocks.in_blocks`.
+    """
+
+    distance: Distance
+    recipe: InversionRecipe
+    run: Run
+    block: int
+
+    def w(
+        self, generator: StyleGenerator, images: Tensor, y: Tensor, positions: np.ndarray
+    ) -> Tensor:
+        """Images [M, 1, H, W] with labels [M, L] -> w [M, num_ws, w_dim]."""
+
+        def inverted() -> Arrays:
+            check = self.run.check_stop
+            return {
+                "w": invert(generator, images, y, self.distance, self.recipe, check).cpu().numpy()
+            }
+
+        name = f"starts/{int(positions[0]) // self.block:06}"
+        return torch.from_numpy(stored(self.run, name, inverted)["w"]).to(images.device)
+
+
 def real_starts(
-    generator: StyleGenerator,
+    generator: StyleGenerator | LabelEditor,
     meta: Mapping[str, Any],
     data: Path,
     selection: SelectionOptions,
-    distance: Distance,
-    recipe: InversionRecipe,
+    inversion: Inversion | None,
+    seed: int,
     device: torch.device,
-    run: Run,
-    block: int,
 ) -> Starts:
-    """Rows of a data set, inverted when their w is asked for: once, not once a target.
+    """Rows of a data set.
 
     Args:
         generator: The generator.
         meta: Its model.json: label policy and preprocessing.
         data: A dataset directory.
         selection: Which rows.
-        distance: Of the inversion.
-        recipe: Of the inversion.
+        inversion: For a generator with a W space; a flow needs none.
+        seed: Of the noise that a flow lays over images.
         device: Where to compute.
-        run: Keeps the inversions, and may stop one.
-        block: Images a block; positions are those of `blocks.in_blocks`.
 
     Raises:
         InputError: no pixels, smaller or otherwise prepared images, or other labels.
@@ -188,17 +221,18 @@ def real_starts(
     rows = select_rows(dataset, selection)
     policy = LabelPolicy.from_json(meta["policy"]) if "policy" in meta else LabelPolicy()
     columns_of_y = label_positions(dataset.labels, generator.labels)
-    values = label_arrays(dataset, rows, policy)[0][:, columns_of_y]
+    values, known = (part[:, columns_of_y] for part in label_arrays(dataset, rows, policy))
+    seeds = [seed_for("edit", seed, int(row)) for row in rows]
     originals = resized(pixels(dataset, rows), generator.size)
 
-    def inverted(positions: np.ndarray) -> Arrays:
+    def at(positions: np.ndarray) -> Tensor | Shown:
         images = to_float(originals[positions]).to(device)
         y = torch.from_numpy(values[positions]).to(device)
-        return {"w": invert(generator, images, y, distance, recipe, run.check_stop).cpu().numpy()}
-
-    def w(positions: np.ndarray) -> Tensor:
-        name = f"starts/{int(positions[0]) // block:06}"
-        return torch.from_numpy(stored(run, name, lambda: inverted(positions))["w"]).to(device)
+        if not isinstance(generator, StyleGenerator):
+            told = torch.from_numpy(known[positions]).to(y)
+            return Shown(images, y, told, [seeds[i] for i in positions])
+        assert inversion is not None
+        return inversion.w(generator, images, y, positions)
 
     table = dataset.table.iloc[rows]
     columns = table[[c for c in INHERITED if c in table.columns]].reset_index(drop=True)
@@ -209,10 +243,12 @@ def real_starts(
     )
     cells = table[list(dataset.labels)].to_numpy(dtype=object)
     parents = [str(name) for name in table[IMAGE]]
-    return Starts(len(rows), w, written, cells, columns, parents, originals)
+    return Starts(len(rows), at, written, cells, columns, parents, originals)
 
 
-def _refuse_other_images(generator: StyleGenerator, meta: Mapping[str, Any], data: Dataset) -> None:
+def _refuse_other_images(
+    generator: StyleGenerator | LabelEditor, meta: Mapping[str, Any], data: Dataset
+) -> None:
     """Refuse images that the generator was not made for.
 
     Raises:

@@ -14,6 +14,7 @@ from cxrtool.core.errors import UsageError
 SIDE, SEVERITY, PLACE = "side", "severity", "place"
 SIDES = ("left", "right", "bilateral")
 GRADES = ("mild", "moderate", "severe")
+GUIDANCE = 2.5  # of a flow: how strongly the labels of a "moderate" finding change
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Part:
         severity: One of `GRADES`, or None.
         place: What it says of the place finer than a side, or in numbers ("upper lobe", "3 cm").
         bare: The words without those of side, severity and place.
+        idle: Words of it that belong to no finding ("scoliosis" beside "edema").
     """
 
     text: str
@@ -37,6 +39,7 @@ class Part:
     severity: str | None = None
     place: tuple[str, ...] = ()
     bare: str = ""
+    idle: tuple[str, ...] = ()
 
     def says(self) -> dict[str, str]:
         """What it says of its finding, of `SIDE`, `SEVERITY` and `PLACE`."""

@@ -55,6 +55,12 @@ def _answer(jobs: Sequence[Job]) -> str:
 def _detail(jobs: Sequence[Job]) -> str:
     if all(job.control is None for job in jobs):
         return ""
+    if not jobs[0].steered:
+        return (
+            "A flow changed the labels that the target names; no text and no judge steered it. An"
+            " edit is confirmed where every label moved as asked to the judge, and the 95 %"
+            " interval of its move lies above 0."
+        )
     return (
         "Controls are the same words with their letters shuffled, up to eight, which share the"
         " starts in turn. An edit is confirmed where a judge that did not steer it saw every label"
@@ -74,7 +80,7 @@ def _section(job: Job, alone: bool) -> Section:
         (number(summary["gray_rms"], 1), "gray levels of change"),
         (number(summary["distance"], 3), "identity distance (features before and after)"),
     ]
-    if job.control is not None:
+    if job.control is not None and job.steered:
         gray = number(summary["control"]["gray_rms"], 1)
         numbers.insert(1, (gray, "gray levels of change by the controls"))
     if "inversion_gray_rms" in summary:
@@ -88,10 +94,11 @@ def _section(job: Job, alone: bool) -> Section:
         Picture(
             panels_of(job),
             "Images before, after, and their difference",
-            "Before, after, difference (red: brighter); below it the change along the text"
-            + ("." if job.accept is None else ", and whether the teacher reads it as asked."),
+            "Before, after, difference (red: brighter)"
+            + ("; below it the change along the text" if job.steered else "")
+            + ("." if job.accept is None else "; whether the teacher reads it as asked."),
         ),
-        _moves(job),
+        *([_moves(job)] if job.steered or job.verdict.effects else []),
     ]
     if job.changes:
         rows = [
@@ -126,6 +133,11 @@ def _moves(job: Job) -> Table:
         if verdict.judge
         for effect in verdict.effects
     ]
+    if not job.steered:
+        shown = {"read by": "read by", "of": "of", "beyond": "moved as asked"}
+        shown["images further"] = "images that did"
+        rows = [{name: row[key] for key, name in shown.items()} for row in rows]
+        return Table.of(rows, "Mean move as asked, with its 95 % interval.", text_columns=2)
     n = len(job.clip_control)
     ahead = int((job.clip_moved[:n] > job.clip_control).sum())
     rows.append(

@@ -9,6 +9,7 @@ Conventions: images are `float32 [N, C, H, W]` in [-1, 1]; label vectors `y` are
 callers choose (`torch.no_grad()` for sampling, plain calls for optimization through the network).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -64,6 +65,48 @@ class StyleGenerator(Generator, Protocol):
 
     def synthesis(self, w: Tensor, noise: str = "const") -> Tensor:
         """w `[N, num_ws, w_dim]` (W or W+) -> images `[N, channels, size, size]`, not clamped."""
+
+
+Noise = Callable[[int], Tensor]
+"""Number of a draw -> `[N, C, H, W]` standard normal, the same whenever it is asked."""
+
+
+class LabelChange(NamedTuple):
+    """Labels of N images before and after an edit.
+
+    Attributes:
+        before: `[N, L]` values.
+        after: `[N, L]` values.
+        known: `[N, L]` which of both are told, 1 or 0.
+        strength: Weight of the difference; 1 for what the generator says of it.
+        side: The patient's "left" or "right", to which the edit is kept; None for both.
+    """
+
+    before: Tensor
+    after: Tensor
+    known: Tensor
+    strength: float
+    side: str | None = None
+
+
+@runtime_checkable
+class LabelEditor(Generator, Protocol):
+    """A generator that changes labels of images, its own or others."""
+
+    def edited(
+        self, x: Tensor, change: LabelChange, noise: Noise, on_step: Callable[[], None]
+    ) -> Tensor:
+        """Images after an edit.
+
+        Args:
+            x: `[N, channels, size, size]` in [-1, 1].
+            change: What changes.
+            noise: Laid over the images.
+            on_step: Called before every call of the network; may raise to stop.
+
+        Returns:
+            `[N, channels, size, size]` in [-1, 1].
+        """
 
 
 class Partial(NamedTuple):

@@ -31,8 +31,6 @@ kimg = 0.1
 model = "tiny"
 steps = 8
 batch = 16
-[edit]
-steps = 2
 [train-cls]
 arch = "small_cnn"
 steps = 6

@@ -21,7 +21,8 @@ def guard(config: Config) -> None:
     Raises:
         GateError: see the module.
     """
-    generator, encoder = Seen.load(config.gan), Seen.load(config.clip)
+    generator = Seen.load(config.gan)
+    encoder = Seen() if config.clip is None else Seen.load(config.clip)
     if caution := unknown_history(seen_of(config)):
         console.warn(caution)
     refuse_held_out("CLIP", encoder, "generator", generator)
@@ -99,7 +100,8 @@ def seen_of(config: Config) -> Seen:
 
 def steering(config: Config) -> Seen:
     """What generator, CLIP and the edited images themselves have seen."""
-    folders, edited = [config.gan, config.clip], Seen()
+    steers = (config.gan, config.clip)
+    folders, edited = [folder for folder in steers if folder is not None], Seen()
     if config.data is not None:
         dataset = manifest.load_dataset(config.data)
         edited = Seen.of(dataset, select.select_rows(dataset, config))

@@ -26,14 +26,14 @@ TEACHER, SECOND = "the teacher", "the second CLIP"
 
 
 def judges_of(
-    config: Config, teacher: Classifier | None, encoder: ClipModel, device: torch.device
+    config: Config, teacher: Classifier | None, encoder: ClipModel | None, device: torch.device
 ) -> list[Judge]:
     """All that a run has.
 
     Args:
         config: The options.
         teacher: That of the run.
-        encoder: The CLIP that steers.
+        encoder: The CLIP that steers; None where none does.
         device: Where to compute.
 
     Raises:
@@ -47,7 +47,7 @@ def judges_of(
 
 
 def _judges(
-    config: Config, teacher: Classifier | None, encoder: ClipModel, device: torch.device
+    config: Config, teacher: Classifier | None, encoder: ClipModel | None, device: torch.device
 ) -> Iterator[Judge]:
     if teacher is not None:
         yield Judge(TEACHER, teacher.labels, "log-odds", teacher.logits, _acquainted(config))
@@ -55,13 +55,14 @@ def _judges(
         yield second_clip(clip.load(config.judge, device), encoder, config)
 
 
-def second_clip(second: ClipModel, encoder: ClipModel, config: Config) -> Judge:
+def second_clip(second: ClipModel, encoder: ClipModel | None, config: Config) -> Judge:
     """A second CLIP, which reads its own labels by its own templates.
 
     Raises:
         UsageError: It is the one that steers.
     """
-    one, other = (model.network.state_dict() for model in (second, encoder))
+    one = second.network.state_dict()
+    other = {} if encoder is None else encoder.network.state_dict()
     same = one.keys() == other.keys() and all(
         one[key].shape == other[key].shape and torch.equal(one[key], other[key]) for key in one
     )

@@ -5,20 +5,23 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from cxrtool.core.config import ABSENT, GIVEN, REQUIRED, Computing, argument, option, running_option
+from cxrtool.core.config import ABSENT, GIVEN, Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SelectionOptions
+from cxrtool.editing.targets import GUIDANCE
 
 # 5: what strays is a mean of means. 6: targets are read with their negations. 7: no No Finding
 # beside a finding, whatever the templates say; texts are read as by extract-reports 4; bicubic
 # resampling stays in range; units join studies and copies; keys of prepared pixels. 8: texts are
 # read as by extract-reports 6. 12: a target that is no assertion is refused.
 # 13: a control, and a verdict by what did not steer. 14: StyleCLIP's two methods alone.
-# 15: eight controls. 16: every judge is told
-FORMAT = 16
+# 15: eight controls. 16: every judge is told. 17: a flow edits by its labels
+FORMAT = 17
 
-LATENT = {"method": ("latent",)}
+LATENT = {"method": ("latent", None)}
 GLOBAL = {"method": ("global",)}
+FLOW = {"method": ("flow", None)}
+DEFAULT_STRENGTHS = {"flow": GUIDANCE, "latent": 1.0, "global": 2.0}
 latent_option = partial(option, panel="Optimization image by image", only=LATENT)
 direction_option = partial(option, panel="One direction for all images")
 start_option = partial(option, panel="Images to start from")
@@ -30,15 +33,21 @@ real_option = partial(start_option, only={"data": GIVEN})
 class Config(SelectionOptions, Computing):
     """Change radiographs towards (+) or away from (-) what a text says.
 
+    A flow (train-gan --arch flow) edits by its labels; a StyleGAN2 follows a CLIP (--clip).
+
     The images are generated ones (--n) or real ones (--data). What comes out is a dataset directory
     with a page, report.html. A classifier of other patients (--teacher) or a second CLIP (--judge)
     reads every image before and after; an edit is confirmed where it moved beyond a control.
 
-    Example: cxr edit gan --clip clip --target "enlarged heart" --n 16 -o edits
+    Example: cxr edit gan --target "left pleural effusion" --n 16 -o edits
     """
 
     gan: Path = argument("Output of train-gan.", role="gan")
-    clip: Path = option("Output of finetune-clip, which reads the text.", REQUIRED, role="clip")
+    clip: Path | None = option(
+        "Output of finetune-clip, which reads the text; for --method latent and global. A flow"
+        " needs none.",
+        role="clip",
+    )
     target: tuple[str, ...] = option(
         "What the images should show (or, with --sign -, should not); several at once with a sign"
         ' each ("+edema, -effusion"); may be repeated.',
@@ -51,11 +60,12 @@ class Config(SelectionOptions, Computing):
     data: Path | None = option(
         "Dataset directory whose real images to edit, in place of generated ones.", role="data"
     )
-    method: str = option(
-        "How to edit. latent: optimize each image by itself; global: push all images along one"
-        " direction of style space.",
-        "latent",
-        choices=("latent", "global"),
+    method: str | None = option(
+        "How to edit. flow: a flow changes the labels that the target names, where they act, and"
+        " obeys side and severity; latent: optimize each image by itself towards the text; global:"
+        " push all images along one direction of style space. Default: flow where GAN is one, else"
+        " latent.",
+        choices=("flow", "latent", "global"),
     )
     sign: str = option("Towards the target (+) or away from it (-).", "+", choices=("+", "-"))
     teacher: Path | None = option(
@@ -80,6 +90,13 @@ class Config(SelectionOptions, Computing):
         " target denied (for a CLIP that understands a denial, as small ones hardly do).",
         "neutral",
         choices=("neutral", "negation"),
+    )
+    guidance: tuple[float, ...] = option(
+        "How strongly the labels change; mild is 0.6 times that, severe 1.6 times. May be repeated,"
+        " to edit every image at each of them. Default: 2.5.",
+        (),
+        panel="Labels of a flow",
+        only=FLOW,
     )
     text_weight: tuple[float, ...] = latent_option(
         "Weight of the text in the loss; may be repeated, to edit every image at each of them."
@@ -134,9 +151,9 @@ class Config(SelectionOptions, Computing):
         " word, in turn; 0 for none, and then nothing is judged. Default: all, 64 at most.",
         min=0,
     )
-    truncation: float = generated_option(
-        "Truncation psi of generated starts; 1 keeps the whole distribution.",
-        0.7,
+    truncation: float | None = generated_option(
+        "Truncation psi of generated starts; 1 keeps the whole distribution. Default: 0.7, of a"
+        " flow 1.",
         min=0,
         max=1,
     )
@@ -190,7 +207,7 @@ class Config(SelectionOptions, Computing):
                 "edit needs either --n (generated images) or --data (real images)",
                 hint="--n 16 is a quick start",
             )
-        for flag in ("text_weight", "alpha"):
+        for flag in ("guidance", "text_weight", "alpha"):
             values, shown = getattr(self, flag), "--" + flag.replace("_", "-")
             if any(value < 0 for value in values):
                 raise UsageError(f"{shown} is below 0", hint="the other way is --sign -")
@@ -201,7 +218,6 @@ class Config(SelectionOptions, Computing):
         if self.data is None and selects:
             raise UsageError("--view, --split, --fraction and --leave-out select rows of --data")
 
-    def strengths(self) -> tuple[float, ...]:
-        """Every strength to edit at, in the order given and in the unit of the method."""
-        default = 1.0 if self.method == "latent" else 2.0
-        return self.text_weight or self.alpha or (default,)
+    def strengths(self, method: str) -> tuple[float, ...]:
+        """Every strength to edit at, in the order given and in the unit of a method."""
+        return self.guidance or self.text_weight or self.alpha or (DEFAULT_STRENGTHS[method],)

@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any, NoReturn
 
 from cxrtool.clip.templates import Templates, load_templates
+from cxrtool.clip.texts import words_of
 from cxrtool.core.errors import UsageError
 from cxrtool.data.maps import canonical
 from cxrtool.editing.targets import Part, Target
@@ -119,7 +120,17 @@ def _read_part(sign: str, text: str, labels: Sequence[str], templates: Templates
     severity = _one(text, "severity", _grades(read))
     sizes = {value for value in read.values(*_GRADED) if not _grade_of(value)}
     place = tuple(sorted(read.values("location") | sizes))
-    return Part(text, sign, tuple(named), side, severity, place, bare)
+    idle = _idle(bare, labels, templates)
+    return Part(text, sign, tuple(named), side, severity, place, bare, idle)
+
+
+def _idle(text: str, labels: Sequence[str], templates: Templates) -> tuple[str, ...]:
+    """Words of a text that name no label; the rules know some of them ("scoliosis")."""
+    read = _labeler().label(text)
+    spans = [(e.start, e.end) for e in read.evidence if e.observation]
+    for start, end in [*spans, *_phrases_in(text, labels, templates)]:
+        text = text[:start] + " " * (end - start) + text[end:]
+    return tuple(word for word in words_of(text) if word not in function_words())
 
 
 # ---- what is no assertion

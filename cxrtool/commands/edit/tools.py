@@ -5,6 +5,7 @@ or a refusal that names what would work.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from cxrtool.editing.global_method import GlobalMethod
 from cxrtool.editing.guide import TextGuide, joined, make_guide
 from cxrtool.editing.judging import Judge, controls_of
 from cxrtool.editing.latent_method import LatentMethod
-from cxrtool.editing.optimization import LatentRecipe
+from cxrtool.editing.optimization import LatentRecipe, render
 from cxrtool.editing.passes import Editor, Unmoved
 from cxrtool.editing.targets import Part, Target
 from cxrtool.editing.tools import Tools
@@ -69,13 +70,13 @@ def usable(generator: Any, folder: Path) -> StyleGenerator:
     return generator
 
 
-def method_of(config: Config, tools: Tools) -> GlobalMethod | LatentMethod:
+def method_of(name: str, config: Config, tools: Tools) -> GlobalMethod | LatentMethod:
     """The method that was asked for.
 
     Raises:
         InputError: The generator has no style space, which this method needs.
     """
-    if config.method == "global":
+    if name == "global":
         if not isinstance(tools.generator, StyleSpace):
             raise InputError(
                 f"the generator in {config.gan} has no style space for a global direction",
@@ -130,7 +131,7 @@ def control_editors(
             editors[control.text] = method.for_target(control.text, guide)
         except InputError as error:
             console.say(f"the control {control.text!r} moves nothing: {error.reason}")
-            editors[control.text] = Unmoved(method.tools.generator)
+            editors[control.text] = Unmoved(partial(render, method.tools.generator))
     return editors
 
 

@@ -4,15 +4,19 @@ In: a run directory of train-gan. Out: a generator, whose `sampling` may be set 
 were distilled into it, and a judge of membership.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from cxrtool.core.errors import InputError
+from cxrtool.generators.flow.edits import edited
 from cxrtool.generators.flow.network import Network, read_sizes
 from cxrtool.generators.flow.sampling import Distillation, Sampling, images_of
 from cxrtool.generators.flow.trainer import flow_loss
 from cxrtool.generators.latent import LatentGenerator
 from cxrtool.generators.saved import G_PREFIX, SavedGenerator
+from cxrtool.training.protocols import LabelChange, Noise
 from cxrtool.training.rng import torch_generator
 
 TOLD = (0.2, 0.4, 0.6, 0.8)  # times at which the loss tells members
@@ -38,6 +42,12 @@ class FlowGenerator(LatentGenerator):
         self.distillation = distillation_of(saved)
         own = Sampling(**saved.meta.get("sampling", {}))
         self.sampling = own if self.distillation is None else self.distillation.own
+
+    def edited(
+        self, x: Tensor, change: LabelChange, noise: Noise, on_step: Callable[[], None]
+    ) -> Tensor:
+        """Images after a change of labels; see `edits.edited`."""
+        return edited(self.network, x, change, noise, on_step)
 
     def images(self, z: Tensor, y: Tensor, truncation: float) -> Tensor:
         """By the differential equation, or in the steps of a student."""
