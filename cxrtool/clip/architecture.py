@@ -412,7 +412,7 @@ def _parts_of_the_hub(
         raise UsageError(
             f"--model {name}: text tower or tokenizer is {repository!r} of the Hugging Face hub",
             hint="give a folder with open_clip_config.json, weights and tokenizer by --pretrained "
-            "(hf download REPOSITORY --local-dir FOLDER)",
+            "(hf download fetches a repository)",
         )
     huggingface.library(f"{repository} as text tower or tokenizer")
     tower, words = text.get("hf_model_name"), text.get("hf_tokenizer_name")
