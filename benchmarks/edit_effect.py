@@ -4,11 +4,12 @@
     python benchmarks/edit_effect.py PHANTOMS --simulator 200
 
 PHANTOMS: a dataset directory of phantoms of the same size, whose spread is the unit. For each
-finished run of ``cxr edit GAN --n N`` the start images are made again from its record, and both are
-measured by the estimators of the phantoms. Prints one JSON object: a run: a target and strength: a
+finished run of ``cxr edit`` its images before and after are measured by the estimators of the
+phantoms. Prints one JSON object: a run: a target and strength: a
 measure: mean change and its standard error in those units, in how many images it could be measured,
 and the share that grew, and that grew or shrank by a tenth. "effusion" is the depth of both sides
-together.
+together; "side" of a target that names one, "severity of" where mild, moderate and severe were
+asked for.
 
 ``--simulator N`` measures N fresh phantoms in the same units when one parameter of the simulator
 changes (the heart's width, fluid on both sides): what an edit that does one thing would look like.
@@ -27,16 +28,10 @@ import pandas as pd
 import torch
 from estimators import estimate
 
-from cxrtool import generators as gans
-from cxrtool.commands.edit.options import Config
-from cxrtool.core.config.records import load_file
-from cxrtool.core.config.values import resolve
 from cxrtool.data import cache
-from cxrtool.data.images import to_uint8
 from cxrtool.data.labels import are_views
 from cxrtool.data.manifest import load_dataset
-from cxrtool.editing.optimization import render
-from cxrtool.editing.starts import generated_starts
+from cxrtool.editing.targets import GRADES
 from cxrtool.phantom import PhantomParams, sample_patient, simulate
 
 MEASURES = (
@@ -49,6 +44,7 @@ MEASURES = (
     "rib_position",
 )
 SAMPLE = 1500  # phantoms behind the unit
+MEASURE_OF = {"effusion": "effusion", "cardiomegaly": "heart_width", "heart": "heart_width"}
 
 
 HEARTS = (0.8, 0.9, 1.1, 1.2, 1.3)  # times its width
@@ -63,20 +59,34 @@ def measured(images: np.ndarray) -> pd.DataFrame:
 
 
 def before(folder: Path) -> np.ndarray:
-    """The start images of a run, uint8 [N, H, W]."""
-    config = resolve(Config, load_file(folder / "run.json", "edit", Config, ["edit"]))
-    generator = gans.load(config.gan)
-    starts = generated_starts(
-        generator,
-        generator.meta,
-        config.n or 0,
-        config.condition,
-        config.truncation,
-        config.seed,
-        torch.device("cpu"),
-    )
-    with torch.no_grad():
-        return np.asarray(to_uint8(render(generator, starts.at(np.arange(starts.n)))))
+    """The start images of a run as it kept them, uint8 [N, H, W]."""
+    parts = sorted((folder / "checkpoints/blocks/0000-00").glob("*.npz"))
+    blocks = []
+    for part in parts:
+        with np.load(part, allow_pickle=False) as content:
+            blocks.append(content["before"])
+    starts = len(load_dataset(folder).table) // len(list((folder / "checkpoints/blocks").iterdir()))
+    return np.concatenate(blocks)[:starts]
+
+
+def on_side(first: pd.DataFrame, second: pd.DataFrame, side: str) -> dict[str, float]:
+    """In how many images three quarters of the change of both depths are more fluid on a side.
+
+    Images in which neither depth changes count as failures.
+    """
+    own = second[f"effusion_{side}"] - first[f"effusion_{side}"]
+    other = {"left": "right", "right": "left"}[side]
+    both = own.abs() + (second[f"effusion_{other}"] - first[f"effusion_{other}"]).abs()
+    obeyed = (own > 0) & (own >= 0.75 * both)
+    return {"n": len(own), "obeyed": round(float(obeyed.mean()), 2)}
+
+
+def in_order(readings: list[pd.Series]) -> dict[str, float]:
+    """In how many images a measure grows from each edit to the next."""
+    stacked = np.stack([np.asarray(r, float) for r in readings])
+    stacked = stacked[:, np.isfinite(stacked).all(axis=0)]
+    grows = (np.diff(stacked, axis=0) > 0).all(axis=0)
+    return {"n": stacked.shape[1], "in_order": round(float(grows.mean()), 2)}
 
 
 def effect(first: pd.DataFrame, second: pd.DataFrame, unit: pd.Series) -> dict[str, Any]:
@@ -163,10 +173,23 @@ def main() -> None:
         first, edited = measured(starts), load_dataset(folder)
         images, n = cache.pixels(edited), len(starts)
         kinds = dict.fromkeys(zip(edited.column("prompt"), edited.column("strength"), strict=True))
-        found[str(folder)] = {
-            f"{text}, {strength}": effect(first, measured(images[k * n : (k + 1) * n]), unit)
-            for k, (text, strength) in enumerate(kinds)
-        }
+        run: dict[str, Any] = {}
+        graded: dict[str, dict[str, pd.DataFrame]] = {}
+        for k, (text, strength) in enumerate(kinds):
+            after = measured(images[k * n : (k + 1) * n])
+            run[f"{text}, {strength}"] = effect(first, after, unit)
+            words = text.split()
+            for side in {"left", "right"} & set(words):
+                run[f"{text}, {strength}"]["side"] = on_side(first, after, side)
+            for grade in set(GRADES) & set(words):
+                graded.setdefault(text.replace(f"{grade} ", ""), {})[grade] = after
+        for text, grades in graded.items():
+            if set(grades) == set(GRADES):
+                measure = next((name for word, name in MEASURE_OF.items() if word in text), None)
+                sides = [side for side in ("left", "right") if side in text.split()]
+                column = f"{measure}_{sides[0]}" if sides else measure
+                run[f"severity of {text}"] = in_order([grades[g][column] for g in GRADES])
+        found[str(folder)] = run
     print(json.dumps(found, indent=2))
 
 
