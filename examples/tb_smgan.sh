@@ -32,7 +32,7 @@ case "$size" in
   smoke) defaults="16 0.1 4 10 0 small_cnn rules,random" mixtures="rules+,random+" d_clip="--model tiny --steps 4 --batch 16 --select-by last"
     d_edit="$d_edit --relevance-images 4" ;;
   cpu) defaults="64 60 300 600 0,1,2,3,4 small_cnn ${strategies%,original}" d_clip="--model tiny --epochs 10 --select-by last" ;;
-  full) defaults="256 5000 2000 8000 0,1,2,3,4 densenet121 $strategies" d_clip="--model small"
+  full) defaults="256 5000 2000 8000 0,1,2,3,4 densenet121 $strategies" d_clip="--model small --select-by last"
     d_original="--model ViT-B-32 --tag openai --allow-download" ;;
 esac
 read -r d_size d_kimg d_class d_steps d_seeds d_arch d_strategies <<<"$defaults"
