@@ -89,6 +89,6 @@ def test_rows_that_name_images_through_a_linked_folder(tmp_path: Path, link: boo
     stock = inventory.take_stock([tmp_path], "table", source)
     assert (stock.files, stock.used) == (5, 3)
     assert stock.left == {
-        "a link to a folder that is read under its own name": (1, "link"),
+        "a folder that is read under another name": (1, "link"),
         "an image of no row": (1, "store/3.png"),
     }

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cxrtool.data.sources import tree
@@ -24,6 +24,7 @@ LINKS = st.tuples(
 
 
 @settings(max_examples=150, deadline=None)
+@example({(".h/e", "1.png")}, [("a", "l", ".h/e"), ("b", "l", ".h")])  # the inner folder first
 @given(st.sets(FILES, max_size=12), st.lists(LINKS, max_size=6))
 def test_each_file_is_listed_once(
     files: set[tuple[str, str]], links: list[tuple[str, str, str]]

@@ -8,7 +8,7 @@ Imports neither NumPy nor pandas.
 
 import operator
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 #: What counts as an image file, lower case.
@@ -34,7 +34,7 @@ _NAME = operator.attrgetter("name")
 IS_HIDDEN = "hidden, or of macOS"
 LEADS_OUT = "a link that leads out of the folder"
 LEADS_BACK = "a link back to a folder that it lies in"
-READ_ELSEWHERE = "a link to a folder that is read under its own name"
+READ_ELSEWHERE = "a folder that is read under another name"
 BROKEN = "a broken link"
 NO_PERMISSION = "no permission to read"
 NO_FILE = "no regular file"
@@ -75,13 +75,20 @@ def entries(root: Path) -> Iterator[tuple[str, str]]:
             yield ref, reason
         else:
             behind_links.append(target)
-            yield from _below(target, ref + "/", real, links)
+            yield from _below(target, ref + "/", real, links, behind_links)
 
 
 def _below(
-    folder: str, prefix: str, root: str, links: list[tuple[str, str]]
+    folder: str,
+    prefix: str,
+    root: str,
+    links: list[tuple[str, str]],
+    seen: Sequence[str] = (),
 ) -> Iterator[tuple[str, str]]:
-    """What lies in a folder, whose path begins with a prefix; links to folders go on a list."""
+    """What lies in a folder, whose path begins with a prefix; links to folders go on a list.
+
+    Real folders that were `seen` are not read again.
+    """
     stack = [(folder, prefix, "")]
     while stack:
         folder, prefix, why = stack.pop()
@@ -99,7 +106,10 @@ def _below(
             if entry.is_file(follow_symlinks=False):
                 yield ref, reason
             elif entry.is_dir(follow_symlinks=False):
-                folders.append((entry.path, ref + "/", reason))
+                if entry.path in seen:
+                    yield ref, reason or READ_ELSEWHERE
+                else:
+                    folders.append((entry.path, ref + "/", reason))
             elif entry.is_symlink() and os.path.isdir(entry.path):
                 links.append((ref, reason))
             else:
