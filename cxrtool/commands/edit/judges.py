@@ -22,7 +22,7 @@ from cxrtool.data.keys import Seen
 from cxrtool.editing.judging import Judge
 from cxrtool.training.protocols import Classifier
 
-TEACHER, SECOND = "the teacher", "the second CLIP"
+TEACHER, SECOND = "the teacher", "the judging CLIP"
 
 
 def judges_of(

@@ -133,18 +133,18 @@ def test_a_teacher_that_knows_the_others_patients_reads_and_does_not_judge(
 def test_a_second_clip_judges(runs: dict[str, Path], second: Path, tmp_path: Path) -> None:
     summary = execute(edit, _config(runs, judge=second), tmp_path / "out").result["summary"]
     assert summary["verdict"] == "confirmed"
-    assert [effect["judge"] for effect in summary["effects"]] == ["the second CLIP"]
+    assert [effect["judge"] for effect in summary["effects"]] == ["the judging CLIP"]
     assert Seen.load(tmp_path / "out").pixels == frozenset("abc")
 
 
 def test_two_judges_are_both_told(runs: dict[str, Path], second: Path, tmp_path: Path) -> None:
     config = _config(runs, judge=second, teacher=runs["teacher"])
     summary = execute(edit, config, tmp_path / "out").result["summary"]
-    assert [e["judge"] for e in summary["effects"]] == ["the teacher", "the second CLIP"]
+    assert [e["judge"] for e in summary["effects"]] == ["the teacher", "the judging CLIP"]
     rows = _edits(tmp_path / "out")
-    assert {"Left judged (the teacher)", "Left control (the second CLIP)"} <= set(rows.columns)
+    assert {"Left judged (the teacher)", "Left control (the judging CLIP)"} <= set(rows.columns)
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count("confirmed by the teacher and the second CLIP in 6 images.") == 1
+    assert page.count("confirmed by the teacher and the judging CLIP in 6 images.") == 1
 
 
 def test_the_clip_that_steers_is_no_second_one(runs: dict[str, Path], tmp_path: Path) -> None:
