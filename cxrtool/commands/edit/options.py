@@ -15,7 +15,8 @@ from cxrtool.editing.targets import GUIDANCE
 # resampling stays in range; units join studies and copies; keys of prepared pixels. 8: texts are
 # read as by extract-reports 6. 12: a target that is no assertion is refused.
 # 13: a control, and a verdict by what did not steer. 14: StyleCLIP's two methods alone.
-# 15: eight controls. 16: every judge is told. 17: a flow edits by its labels. 18: the judging CLIP is called so
+# 15: eight controls. 16: every judge is told. 17: a flow edits by its labels.
+# 18: the judging CLIP is called so
 FORMAT = 18
 
 LATENT = {"method": ("latent", None)}
