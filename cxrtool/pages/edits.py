@@ -76,10 +76,10 @@ def _begun(sentence: str) -> str:
 def _section(job: Job, alone: bool) -> Section:
     """What came of one edit; `alone` where the page has said its verdict already."""
     summary = job.summary()
-    numbers = [
-        (number(summary["gray_rms"], 1), "gray levels of change"),
-        (number(summary["distance"], 3), "identity distance (features before and after)"),
-    ]
+    numbers = [(number(summary["gray_rms"], 1), "gray levels of change")]
+    if job.steered:
+        distance = number(summary["distance"], 3)
+        numbers.append((distance, "identity distance (features before and after)"))
     if job.control is not None and job.steered:
         gray = number(summary["control"]["gray_rms"], 1)
         numbers.insert(1, (gray, "gray levels of change by the controls"))

@@ -37,8 +37,8 @@ class Config(SelectionOptions, Computing):
     A flow (train-gan --arch flow) edits by its labels; a StyleGAN2 follows a CLIP (--clip).
 
     The images are generated ones (--n) or real ones (--data). What comes out is a dataset directory
-    with a page, report.html. A classifier of other patients (--teacher) or a second CLIP (--judge)
-    reads every image before and after; an edit is confirmed where it moved beyond a control.
+    with a page, report.html. A classifier of other patients (--teacher) or a CLIP that does not
+    steer (--judge) reads every image before and after, and confirms what moved as asked.
 
     Example: cxr edit gan --target "left pleural effusion" --n 16 -o edits
     """
