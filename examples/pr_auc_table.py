@@ -5,7 +5,8 @@
 REPORT: output of `cxr evaluate classifiers`; the NAMEs are its groups of runs, in order. Prints a
 Markdown table: the mean over seeds, and for the mean over classes the difference from the first
 group with its interval and verdict, corrected for the number of comparisons. FILE has the columns
-table (the digit that the title begins with), set (a NAME), a column a class, mean.
+table (the digit that the title begins with), set (a NAME), a column a class, mean. A row that has
+no runs says why: --lacking "NAME=WHY".
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ def differences(report: Path) -> dict[str, str]:
     return found
 
 
+def print_row(name: str, row: dict[str, str], labels: list[str]) -> None:
+    """What the paper has of a set."""
+    line = " | ".join(row.get(label) or "" for label in [*labels, "mean"])
+    print(f"| *printed: {name}* | {line} | |")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -56,6 +63,7 @@ def main() -> None:
     parser.add_argument("names", nargs="+")
     parser.add_argument("--printed", type=Path, required=True)
     parser.add_argument("--title", required=True)
+    parser.add_argument("--lacking", action="append", default=[], metavar="NAME=WHY")
     a = parser.parse_args()
     scores: dict[str, dict[str, list[float]]] = {}
     chance: dict[str, float] = {}
@@ -76,16 +84,22 @@ def main() -> None:
     defined = [share for share in chance.values() if 0 < share < 1]
     line = " | ".join(map(shown, [*chance.values(), mean(defined)]))
     print(f"| *chance: prevalence* | {line} | |")
-    for name, (group, of_label) in zip(a.names, scores.items(), strict=True):
-        line = " | ".join(shown(mean(of_label[label])) for label in [*labels, MEAN])
-        print(f"| {name} | {line} | {against.get(group, '')} |")
+    rows = [
+        (
+            name,
+            " | ".join(shown(mean(of_label[label])) for label in [*labels, MEAN]),
+            against.get(group, ""),
+        )
+        for name, (group, of_label) in zip(a.names, scores.items(), strict=True)
+    ]
+    empty = " | ".join("–" for _ in [*labels, MEAN])
+    rows += [(name, empty, why) for name, _, why in (text.partition("=") for text in a.lacking)]
+    for name, line, remark in rows:
+        print(f"| {name} | {line} | {remark} |")
         if name in printed:
-            row = printed.pop(name)
-            line = " | ".join(row.get(label) or "" for label in [*labels, "mean"])
-            print(f"| *printed: {name}* | {line} | |")
+            print_row(name, printed.pop(name), labels)
     for name, row in printed.items():
-        line = " | ".join(row.get(label) or "" for label in [*labels, "mean"])
-        print(f"| *printed: {name}* | {line} | |")
+        print_row(name, row, labels)
     print()
 
 

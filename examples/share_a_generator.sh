@@ -29,12 +29,7 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 source "$here/study.sh"
-part="${PART:-}" mine=0 of=1 part_name=""
-if [ -n "$part" ]; then
-  [[ "$part" =~ ^([1-9][0-9]*)/([1-9][0-9]*)$ ]] && [ "${BASH_REMATCH[1]}" -le "${BASH_REMATCH[2]}" ] ||
-    fail "PART=$part: write PART=1/2 and PART=2/2"
-  mine=$((BASH_REMATCH[1] - 1)) of="${BASH_REMATCH[2]}" part_name="part-${part/\//-of-}"
-fi
+read_part
 case " $* " in
   *" --cpu "* | *" --full "*) fail "sizes are set by environment; the only switch is --smoke" ;;
 esac
@@ -56,18 +51,6 @@ seeds=($SEEDS) kimg=($KIMG)
 for number in "$GROUP" "$BALANCE" "$STEPS"; do
   [[ "$number" =~ ^[1-9][0-9]*$ ]] || fail "GROUP, BALANCE and STEPS are whole numbers, not $number"
 done
-
-# together COMMAND...: with PART another part may be making the same: waits for it
-together() {
-  local code=0
-  until "$@"; do
-    code=$?
-    [ "$code" = 75 ] && [ -n "$part" ] || return "$code"
-    sleep 10
-  done
-}
-# own NUMBER: whether this part makes it
-own() { [ $(($1 % of)) = "$mine" ]; }
 
 # Two hospitals out of one source.
 # $PREPARE and $OPTIONS are several words.
@@ -125,10 +108,7 @@ for kind in $GENERATORS; do
     job=$((job + 1))
   done
 done
-if [ -n "$part" ]; then
-  echo "part $part is done; when all are, give the command without PART" >&2
-  exit
-fi
+end_part
 
 kinds=($GENERATORS)
 images=()

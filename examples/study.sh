@@ -22,6 +22,39 @@ cxr() {
   } 4>&1
 }
 
+# absolute PATH: of what exists
+absolute() { echo "$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"; }
+
+# read_part: PART=1/2 is the first of two halves of the work, side by side in one folder. Sets mine and of, by which `own`
+# tells whose a job is, and part_name; without PART every job is this run's
+read_part() {
+  part="${PART:-}" mine=0 of=1 part_name=""
+  [ -n "$part" ] || return 0
+  [[ "$part" =~ ^([1-9][0-9]*)/([1-9][0-9]*)$ ]] && [ "${BASH_REMATCH[1]}" -le "${BASH_REMATCH[2]}" ] ||
+    fail "PART=$part: write PART=1/2 and PART=2/2"
+  mine=$((BASH_REMATCH[1] - 1)) of="${BASH_REMATCH[2]}" part_name="part-${part/\//-of-}"
+}
+
+# own NUMBER: whether this part does this job
+own() { [ $(($1 % of)) = "$mine" ]; }
+
+# together COMMAND...: what another part may be making too: waits for it
+together() {
+  local code=0
+  until "$@"; do
+    code=$?
+    [ "$code" = 75 ] && [ -n "$part" ] || return "$code"
+    sleep 10
+  done
+}
+
+# end_part: a part ends here; the pages are made without PART
+end_part() {
+  [ -n "$part" ] || return 0
+  echo "part $part is done; when all are, give the command without PART" >&2
+  exit
+}
+
 # read_words "$@": sets size (smoke, cpu or full), source (may be empty with --smoke, or where the script says
 # fetches=yes) and work; goes there. --cpu is the default
 read_words() {
@@ -46,7 +79,7 @@ read_words() {
   esac
   if [ -n "$source" ]; then
     [ -e "$source" ] || fail "no such file or folder: $source"
-    source="$(cd "$(dirname "$source")" && pwd)/$(basename "$source")"
+    source="$(absolute "$source")"
   fi
   [ "$size" != smoke ] || work="$work/smoke"
   mkdir -p "$work"

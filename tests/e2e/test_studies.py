@@ -193,28 +193,75 @@ def test_a_class_that_a_regimen_lacks_is_named_before_any_training(tmp_path: Pat
     assert not list(tmp_path.glob("smoke/*-gan"))
 
 
-def test_a_mixture_needs_its_strategies(tmp_path: Path) -> None:
-    words = ("tb_smgan.sh", tmp_path, "--smoke")
-    for mixture in ("rules+,random+", "rules"):
-        done = bash(*words, STRATEGIES="rules", ENSEMBLES=mixture)
-        assert done.returncode == 2
-        assert f"ENSEMBLES: {mixture} is not made of STRATEGIES (rules)" in done.stderr
+def test_tb_smgan_refuses_what_cannot_be(tmp_path: Path) -> None:
+    table = tmp_path / "summaries.csv"
+    table.write_text("study_id,text\n")
+    other = {"STRATEGIES": "rules"}
+    cases: list[tuple[dict[str, str], str]] = [
+        (
+            {**other, "ENSEMBLES": "rules+,random+"},
+            "ENSEMBLES: rules+,random+ is not made of STRATEGIES (rules)",
+        ),
+        ({**other, "ENSEMBLES": "name=rules"}, "ENSEMBLES: name=rules is not made of"),
+        ({"STRATEGIES": "rules external"}, "give its table of summaries by TEXT_FROM"),
+        ({**other, "TEXT_FROM": str(table)}, "TEXT_FROM is the text of external, which STRATEGIES"),
+        ({"TEXT_FROM": "none.csv"}, "TEXT_FROM: no such file or folder: none.csv"),
+        ({"PRETRAINED": "none.pt"}, "PRETRAINED: no such file or folder: none.pt"),
+        ({"PART": "0/2"}, "PART=0/2: write PART=1/2"),
+    ]
+    for variables, said in cases:
+        done = bash("tb_smgan.sh", tmp_path, "--smoke", **variables)
+        assert done.returncode == 2, variables
+        assert said in done.stderr
     assert not list(tmp_path.glob("smoke/*/result.json"))
 
 
 def test_tb_smgan(tmp_path: Path) -> None:
-    check("tb_smgan.sh", tmp_path / "a", {"none", "duplicate", "gan"})
+    words = ("tb_smgan.sh", tmp_path / "a", "--smoke")
     work = tmp_path / "a" / "smoke"
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        parts = [pool.submit(bash, *words, PART=f"{k}/2") for k in (1, 2)]
+        for part in parts:
+            assert part.result().returncode == 0, part.result().stderr
+    assert not (work / "report").exists()
+    check("tb_smgan.sh", tmp_path / "a", {"none", "duplicate", "gan"})
     tables = (work / "tables.md").read_text(encoding="utf-8")
-    sets = ("plain", "rules+", "rules-", "random+", "random-", "rules+_random+")
+    sets = ("plain", "rules+", "rules-", "random+", "random-", "both")
     for name in (*sets, "none", "duplicate"):
         assert tables.count(f"\n| {name} | ") == (2 if name in sets else 1)
     assert "| *printed: rules+* | 0.579 | 0.235 | 0.17 | 0.364 | 0.432 | 0.356 | |" in tables
+    unread = "| original+ | – | – | – | – | – | – | its CLIP has met no word: nothing is edited |"
+    assert tables.count(f"\n{unread}\n| *printed: original+* | 0.") == 2
     for name in sets:
-        with (work / f"synth-{name}" / "manifest.csv").open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-        assert len(rows) == 5 * 4
-        assert {row["edit"][:1] for row in rows} == ({""} if name == "plain" else {name[-1]})
+        sign = {"plain": "", "both": "+"}.get(name, name[-1])
+        assert signs_of(work / f"synth-{name}") == {sign}
+    for clip in ("rules", "random"):
+        run = json.loads((work / f"clip-{clip}" / "run.json").read_text(encoding="utf-8"))
+        assert Path(run["config"]["pretrained"]).name == "clip-original"
+        assert json.loads((work / f"clip-{clip}" / "model.json").read_text())["lock"] == []
+
+    # A start that has met words is edited by, and so are summaries of elsewhere.
+    table = work / "summaries.csv"
+    reports = csv.DictReader((work / "data" / "manifest.csv").open(newline="", encoding="utf-8"))
+    studies = {row["study_id"]: row["rules"] for row in reports}
+    lines = [f'{study},"seen: {text}"' for study, text in studies.items()]
+    table.write_text("\n".join(["study_id,text", *lines]) + "\n")
+    given = {"PRETRAINED": str(work / "clip-rules"), "TEXT_FROM": str(table), "SEEDS": "0"}
+    strategies = "external original"
+    done = bash("tb_smgan.sh", tmp_path / "b", "--smoke", STRATEGIES=strategies, **given)
+    assert done.returncode == 0, done.stderr
+    other = tmp_path / "b" / "smoke"
+    for name in ("external+", "external-", "original+", "original-"):
+        assert signs_of(other / f"synth-{name}") == {name[-1]}
+    assert "| original+ | 0." in (other / "tables.md").read_text(encoding="utf-8")
+
+
+def signs_of(folder: Path) -> set[str]:
+    """How the edits of a set of 5 x 4 images begin."""
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 5 * 4
+    return {row["edit"][:1] for row in rows}
 
 
 def test_medmnist(tmp_path: Path) -> None:

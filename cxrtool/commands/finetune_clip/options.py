@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cxrtool.core.config import ABSENT, AnyBut, Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
+from cxrtool.core.fingerprints import read_json
 from cxrtool.data.columns import INVERTED, RANDOM_TEXTS
 from cxrtool.data.options import PolicyOptions, SelectionOptions
 
@@ -28,6 +29,17 @@ TRAINED = {"text": AnyBut((ORIGINAL,))}
 weights_option = partial(option, panel="Weights and prompts")
 contrast_option = partial(option, panel="What is contrasted", only=TRAINED)
 fit_option = partial(option, panel="Training", only=TRAINED)
+
+
+def _is_random(folder: Path) -> bool:
+    """Whether an output of finetune-clip has met neither a word nor an image."""
+    model, seen = (folder / name for name in ("model.json", "seen.json"))
+    if not (model.is_file() and seen.is_file()):
+        return False
+    words, keys = read_json(model).get("words"), read_json(seen)
+    if not words or words["known"] or words["pretrained"]:
+        return False
+    return not any(keys.get(kind) for kind in ("patients", "pixels", "prepared", "unknown"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +161,8 @@ class Config(SelectionOptions, PolicyOptions, Computing):
 
     @property
     def from_scratch(self) -> bool:
-        """Whether the weights begin at random."""
-        return self.pretrained is None and self.tag is None
+        """Whether the weights begin at random, also at those that a run without training kept."""
+        return self.tag is None and (self.pretrained is None or _is_random(self.pretrained))
 
     @property
     def peak_lr(self) -> float:

@@ -338,6 +338,24 @@ def test_the_network_that_is_kept_is_the_best_of_all_with_the_one_before(
     assert bool(json.loads((out / "model.json").read_text())["words"]["known"]) == (gain > 0)
 
 
+def test_last_keeps_the_trained_network_however_it_reads(
+    data: Path, folder: Path, tmp_path: Path, reference: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate, calls = holdout.evaluate, []
+
+    def measures(*given: Any) -> dict[str, Any]:
+        calls.append(given)
+        worse = {"recall": -len(calls), "auroc_mean": -len(calls), "val_loss": len(calls)}
+        return {**evaluate(*given), **worse}
+
+    monkeypatch.setattr(holdout, "evaluate", measures)
+    out = tmp_path / "out"
+    config = _config(data, folder, steps=4, select_by="last")
+    summary = execute(finetune_clip, config, out).result["summary"]
+    assert summary["best_step"] == summary["steps"] == 4
+    assert (out / "model.safetensors").read_bytes() == reference
+
+
 def test_original_trains_nothing_and_is_measured(data: Path, folder: Path, tmp_path: Path) -> None:
     config = resolve(
         finetune_clip.Config,
@@ -354,14 +372,30 @@ def test_original_trains_nothing_and_is_measured(data: Path, folder: Path, tmp_p
     assert not Seen.load(tmp_path / "out").pixels, "nothing was trained on or chosen by"
 
 
-def test_original_without_weights_is_an_untrained_network(
+def test_original_without_weights_is_an_untrained_network_to_start_from(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     monkeypatch.setattr(console, "warn", said.append)
-    config = resolve(finetune_clip.Config, {"data": data, "text": "original", "device": "cpu"})
-    execute(finetune_clip, config, tmp_path / "out")
+    start = tmp_path / "start"
+    common = {"data": data, "model": "tiny", "size": 32, "seed": 5, "threads": 1, "device": "cpu"}
+    config = resolve(finetune_clip.Config, {**common, "text": "original"})
+    execute(finetune_clip, config, start)
     assert any("untrained network" in text for text in said)
+
+    # Who starts from it, starts from scratch.
+    trained = [
+        resolve(finetune_clip.Config, {**common, **more, "steps": 2, "batch": 8})
+        for more in ({}, {"model": None, "size": None, "pretrained": start})
+    ]
+    assert [recipe_of(config, 48) for config in trained] == [recipe_of(trained[0], 48)] * 2
+    for number, config in enumerate(trained):
+        execute(finetune_clip, config, tmp_path / str(number))
+    assert (
+        _bytes(tmp_path / "0")["model.safetensors"] == _bytes(tmp_path / "1")["model.safetensors"]
+    )
+    after = resolve(finetune_clip.Config, {**common, "model": None, "pretrained": tmp_path / "0"})
+    assert not after.from_scratch
 
 
 def test_patience_stops_where_nothing_is_gained_any_more(
