@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cxrtool.core import console, files
+from cxrtool.core import console, files, streams
 from cxrtool.core.config import Common, Talk, fields_of
 from cxrtool.core.config.helptext import HelpfulCommand, HelpfulGroup, typer_parameters
 from cxrtool.core.config.records import load_file
@@ -107,15 +107,11 @@ def _function_of(command: Command) -> Callable[..., None]:
                 set_level(config)
                 command.main(config, stages())
         except BrokenPipeError:
-            raise _ReaderGoneError from None
+            raise streams.ReaderGoneError from None
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
     return call
-
-
-class _ReaderGoneError(Exception):
-    """Stands for BrokenPipeError, which Typer would turn into exit code 1."""
 
 
 def past_options(stage: Any, flags: dict[str, Any], common: Common) -> tuple[dict[str, Any], str]:
@@ -246,6 +242,7 @@ def _run(argv: list[str]) -> int:
         wordless = argv in [[], *([name] for name in GROUPS)]
         words = ["--help"] if wordless else []
         code = build(argv)(args=[*argv, *words], standalone_mode=False, prog_name="cxr")
+        sys.stdout.flush()  # what cannot be written is to be known while there is a code to say so
         if wordless:
             return 2
         if code == INTERRUPTED:  # Typer has turned a KeyboardInterrupt into its exit code
@@ -253,7 +250,7 @@ def _run(argv: list[str]) -> int:
         return code if isinstance(code, int) else 0
     except typer.Exit as stop:
         return stop.exit_code
-    except (BrokenPipeError, _ReaderGoneError):
+    except (BrokenPipeError, streams.ReaderGoneError):
         # Nobody reads any more; keep the interpreter's last flush from complaining.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE

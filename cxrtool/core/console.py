@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ PLAIN_PROGRESS_S = 30.0
 Observer = Callable[[str, float, float | None, str], None]  # label, done, total, unit
 
 _level = NORMAL
-_log: TextIO | None = None
+_log: Log | None = None
 _heard: list[str] | None = None
 
 
@@ -39,9 +41,47 @@ def level() -> int:
     return _level
 
 
+class Log(contextlib.AbstractContextManager["Log"]):
+    """A log file; where it cannot be written, the work goes on, and that is said once.
+
+    A line is one write, without a buffer: threads and signal handlers speak, too.
+
+    Args:
+        path: The file.
+        append: Go on with it; else it begins anew.
+    """
+
+    def __init__(self, path: Path | str, *, append: bool) -> None:
+        self.path, self._handle, self._lost = path, -1, False
+        how = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (0 if append else os.O_TRUNC)
+        try:
+            self._handle = os.open(path, how, 0o666)
+        except OSError as error:
+            self._lose(error)
+
+    def __exit__(self, *_: object) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
+
+    def write(self, text: str) -> None:
+        """Append a text."""
+        if self._handle < 0:
+            return
+        try:
+            os.write(self._handle, text.encode("utf-8", "backslashreplace"))
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
+        if not self._lost:
+            self._lost = True
+            with logging_to(None):
+                warn(f"{self.path} cannot be written ({error.strerror}); the work goes on")
+
+
 @contextlib.contextmanager
-def logging_to(stream: TextIO | None) -> Iterator[None]:
-    """Copy all that is said to ``stream`` while the context lasts."""
+def logging_to(stream: Log | None) -> Iterator[None]:
+    """Copy all that is said to a log while the context lasts."""
     global _log
     before, _log = _log, stream
     try:
@@ -84,15 +124,19 @@ def _speak(text: str, at: int, style: str | None = None) -> None:
         if at <= NORMAL:
             _heard.append(text)
         return
-    if _log is not None:
-        _log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
-        _log.flush()
+    note(text)
     if _level >= at:
         if sys.stderr.isatty():
             stderr().print(text, style=style, markup=False)
         else:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
+
+
+def note(text: str) -> None:
+    """Write a line to the log of the run at work, and nowhere else."""
+    if _log is not None:
+        _log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
 
 
 def say(text: str) -> None:
@@ -128,7 +172,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     if _heard is None and _level >= NORMAL and sys.stderr.isatty():
         stderr().print(drawn_table(title, columns, rows))
         if _log is not None:
-            _log.write("\n".join([title, *plain]) + "\n")
+            note("\n".join([title, *plain]))
     else:
         _speak("\n".join([title, *plain]), NORMAL)
 

@@ -9,6 +9,22 @@ from pathlib import Path
 
 REASON_MOST = 160  # characters of a reason
 
+#: Exit code -> what it means: the table of README and of ``cxr --help``.
+EXIT_CODES = {
+    0: "done, or already up to date",
+    1: "a bug",
+    2: "wrong options or configuration",
+    3: "bad input: missing, unreadable, of the wrong form (file, row and column are named)",
+    4: "the output folder belongs to other options or inputs",
+    5: "a check failed: a leak, a divergence, --min-auroc not met",
+    75: "another process holds the folder",
+    129: "the terminal was closed; the same command goes on",
+    130: "interrupted (Ctrl-C); the same command goes on",
+    137: "a worker process was killed, mostly for want of memory",
+    141: "the reader closed the pipe",
+    143: "stopped (SIGTERM); the same command goes on",
+}
+
 
 class CxrError(Exception):
     """Base of all expected errors.
@@ -82,8 +98,27 @@ class BusyError(CxrError):
     exit_code = 75
 
 
+class WorkerDiedError(CxrError):
+    """A worker process ended before its work was done, mostly killed for want of memory.
+
+    Args:
+        status: Its exit code, below zero for a signal.
+    """
+
+    exit_code = 128 + signal.SIGKILL
+
+    def __init__(self, status: int | None) -> None:
+        names = {-number.value: number.name for number in signal.Signals}
+        how = f"was killed ({names[status]})" if status in names else f"ended with code {status}"
+        super().__init__(
+            f"a worker process {how}",
+            hint="mostly the memory did not suffice: give the same command with fewer --workers, or"
+            " more memory; --workers 1 shows whether one file is at fault",
+        )
+
+
 class InterruptedRunError(CxrError):
-    """SIGINT or SIGTERM arrived; what could be kept has been written."""
+    """SIGINT, SIGTERM or SIGHUP arrived; what could be kept has been written."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(

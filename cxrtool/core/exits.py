@@ -9,7 +9,7 @@ import signal
 import traceback
 from typing import Any
 
-from cxrtool.core import console
+from cxrtool.core import console, streams
 from cxrtool.core.config.values import moved_option
 from cxrtool.core.errors import CxrError, InputError, UsageError
 
@@ -20,22 +20,27 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def code_of(error: BaseException) -> int:
     """Say what went wrong, in a line; the exit code for it."""
-    if isinstance(error, KeyboardInterrupt):
-        console.error("interrupted", "run the same command again to go on")
-        return INTERRUPTED
-    if console.level() >= console.DEBUG:
+    if console.level() >= console.DEBUG and not isinstance(error, KeyboardInterrupt):
         traceback.print_exception(error)
+    code, message, hint = explained(error)
+    console.error(message, hint)
+    return code
+
+
+def explained(error: BaseException) -> tuple[int, str, str | None]:
+    """The exit code of an exception, what went wrong in a line, and what to do next."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted", "run the same command again to go on"
     expected = _expected(error)
     if expected is not None:
-        console.error(expected.message, expected.hint)
-        return expected.exit_code
+        return expected.exit_code, expected.message, expected.hint
     last = traceback.extract_tb(error.__traceback__)[-1]
-    console.error(
-        f"this is a bug: {type(error).__name__}: {error} "
-        f"({os.path.basename(last.filename)}:{last.lineno})",
+    what = f"this is a bug: {type(error).__name__}: {error}"
+    return (
+        1,
+        f"{what} ({os.path.basename(last.filename)}:{last.lineno})",
         "give the command again with --debug and report what it prints",
     )
-    return 1
 
 
 def _expected(error: BaseException) -> CxrError | None:
@@ -43,12 +48,24 @@ def _expected(error: BaseException) -> CxrError | None:
         return _disk_error(error)
     if isinstance(error, CxrError):
         return error
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+        return InputError(
+            f"stdout cannot be written: {error.encoding} has no "
+            f"{error.object[error.start : error.end]!a}",
+            hint="set PYTHONIOENCODING=utf-8, or write to a folder with -o FOLDER",
+        )
     return _usage_error(error) if hasattr(error, "format_message") else None
 
 
 def _disk_error(error: OSError) -> InputError | None:
     """Put the failures of a disk in a user's words."""
     where = error.filename or "a file"
+    if where == streams.STDOUT:
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror
+        return InputError(
+            f"stdout cannot be written: {why}",
+            hint="let stdout lead to a file or a pipe; a folder that was finished is kept",
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(
             f"no space left on the disk, writing {where}",

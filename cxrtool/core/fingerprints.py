@@ -7,6 +7,7 @@ index, a file whose size and modification time are as they were keeps its record
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -357,7 +358,12 @@ def _stdin() -> Iterator[bytes]:
     while True:
         while number is not None and not select.select([number], [], [], 0.5)[0]:
             pass
-        block = stream.read1(1 << 20)
+        try:
+            block = stream.read1(1 << 20)
+        except OSError as error:
+            what = "it is closed" if error.errno == errno.EBADF else error.strerror
+            hint = "give a file instead of -, or let one flow in: < FILE"
+            raise InputError(f"cannot be read: {what}", file="stdin", hint=hint) from None
         if not block:
             return
         yield block

@@ -3,8 +3,9 @@
 In: a function, its shared state, an iterable of chunks. Out: (chunk number, result) as they are
 done, or in order. Never more than two chunks a worker are on their way, and in order never more
 than a few wait for their turn, so memory does not grow with the work.
-Workers start from a clean fork server (no thread or lock of this process is copied), ignore Ctrl-C
-and SIGTERM (this process decides), and end by themselves when this process dies: their pipe closes.
+Workers start from a clean fork server (no thread or lock of this process is copied), ignore Ctrl-C,
+SIGTERM and SIGHUP (this process decides), and end by themselves when this process dies: their pipe
+closes.
 The fork server listens at a socket, whose name a long ``TMPDIR`` (Slurm's) would make too long:
 then it lies in another folder for temporary files, of this process alone. The server removes it
 when it ends, also where this process was killed.
@@ -24,7 +25,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import connection, forkserver, process, util
 from typing import Any, TypeVar
 
-from cxrtool.core.errors import CxrError
+from cxrtool.core.errors import WorkerDiedError
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
@@ -93,7 +94,7 @@ def map_chunks(
         ordered: Results come in the order of the chunks instead.
 
     Raises:
-        CxrError: A worker died (out of memory, a crash in a decoder).
+        WorkerDiedError: A worker died (out of memory, a crash in a decoder).
         Exception: What the function raised.
     """
     numbered = enumerate(chunks)
@@ -176,8 +177,7 @@ def _answer(pipe: connection.Connection, process: Any) -> Any:
         failed, value = pipe.recv()
     except (EOFError, OSError):
         process.join(timeout=5)
-        what = f"a worker process died (exit code {process.exitcode})"
-        raise CxrError(what, hint="too little memory? try --workers 1") from None
+        raise WorkerDiedError(process.exitcode) from None
     if failed:
         raise value
     return value
@@ -197,7 +197,7 @@ def _one_blas_thread() -> Any:
 
 def _serve(pipe: connection.Connection, function: Callable[[Any, Any], Any], state: Any) -> None:
     """The life of a worker."""
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, signal.SIG_IGN)
     _one_blas_thread()
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -6,6 +6,7 @@ from pathlib import Path
 from cxrtool.core.config import argument, option
 
 FORMAT = 1
+INTERRUPTIBLE = True  # nothing is kept before the end
 TRACELESS = True  # its records hold no path, command line, machine or time
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import textwrap
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from cxrtool.core.config import ROWS, RUNNING, Field, shown_fields
 from cxrtool.core.config.values import where_it_applies
+from cxrtool.core.errors import EXIT_CODES
 
 ARGUMENTS, FIRST = "Arguments", "Options"
 HELP_ROW = ("-h, --help", "Show this page.")
@@ -45,6 +47,8 @@ class HelpfulGroup(TyperGroup):
             sections.setdefault(heading, []).append((name, command.short_help or ""))
         version = [("--version", "Print the version.")] if ctx.parent is None else []
         sections["Options"] = [*version, HELP_ROW]
+        if ctx.parent is None:
+            sections["Exit codes"] = [(str(code), text) for code, text in EXIT_CODES.items()]
         formatter.write(help_page(f"{ctx.command_path} COMMAND ...", self.help or "", sections))
 
 
@@ -117,7 +121,18 @@ def help_page(usage: str, text: str, sections: dict[str, list[Row]]) -> str:
         lines += ["", bold(f"{heading}:")]
         for left, right in rows:
             lines += _row(left, right, width)
-    return "\n".join(lines) + "\n"
+    return _in_letters_of(sys.stdout.encoding, "\n".join(lines) + "\n")
+
+
+def _in_letters_of(encoding: str, text: str) -> str:
+    """The text as an encoding can show it: without accents where it has none."""
+    try:
+        text.encode(encoding)
+        return text
+    except UnicodeEncodeError:
+        letters = unicodedata.normalize("NFKD", text)
+        plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+        return plain.encode(encoding, "replace").decode(encoding)
 
 
 def _row(left: str, right: str, width: int) -> list[str]:

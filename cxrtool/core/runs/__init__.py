@@ -53,6 +53,7 @@ class Run:
         resumed: The folder holds the beginning of this very run.
         helping: The folder of the process that this one only helps; `dir` is then thrown away.
         json_file: A JSON file of the folder that ``--json`` prints in place of ``result.json``.
+        interruptible: The stage keeps nothing before its end: a signal may end it anywhere.
     """
 
     dir: Path
@@ -66,6 +67,7 @@ class Run:
     counts: dict[str, int] = field(default_factory=dict)
     gates: list[str] = field(default_factory=list)
     json_file: str | None = None
+    interruptible: bool = False
     _signal: int | None = None
     _progress_written: float = 0.0
 
@@ -204,12 +206,17 @@ class Run:
 
     @property
     def stopping(self) -> bool:
-        """SIGTERM or Ctrl-C has arrived: write a checkpoint and call :meth:`stop`."""
+        """A signal has arrived (`heed_signals`): write a checkpoint and call :meth:`stop`."""
         return self._signal is not None
+
+    @property
+    def signal(self) -> int:
+        """The signal that has arrived."""
+        return self._signal or signal.SIGTERM
 
     def stop(self) -> None:
         """End the run because of the signal that has arrived."""
-        raise InterruptedRunError(self._signal or signal.SIGTERM)
+        raise InterruptedRunError(self.signal)
 
     def check_stop(self) -> None:
         """Call :meth:`stop` if a signal has arrived, where nothing needs to be kept first."""
@@ -218,18 +225,25 @@ class Run:
 
     @contextlib.contextmanager
     def heed_signals(self) -> Iterator[None]:
-        """Turn the first SIGTERM or SIGINT into :attr:`stopping`; the second one kills at once."""
+        """Turn the first SIGTERM, SIGINT or SIGHUP into :attr:`stopping`; the second one kills.
+
+        A SIGHUP that was ignored when the process started (``nohup``) stays so. Where the stage is
+        `interruptible` the first one ends it where it is.
+        """
 
         def note(signum: int, frame: object) -> None:
             self._signal = signum
             signal.signal(signum, signal.SIG_DFL)
+            if self.interruptible:
+                self.stop()
             console.say(
                 f"{signal.Signals(signum).name}: stopping at the next safe point "
                 "(once more to stop at once)"
             )
 
         before = {}
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        for signum in (signal.SIGTERM, signal.SIGINT, *(() if ignored else (signal.SIGHUP,))):
             with contextlib.suppress(ValueError):  # not in the main thread
                 before[signum] = signal.signal(signum, note)
         try:

@@ -23,7 +23,14 @@ from typing import Any
 from cxrtool.core import console, files, fingerprints
 from cxrtool.core.config import fields_of
 from cxrtool.core.config.records import input_paths, to_plan, to_record
-from cxrtool.core.errors import CxrError, InputError, OutputMismatchError, UsageError
+from cxrtool.core.errors import (
+    CxrError,
+    InputError,
+    InterruptedRunError,
+    OutputMismatchError,
+    UsageError,
+)
+from cxrtool.core.exits import explained
 from cxrtool.core.fingerprints import InputRef
 from cxrtool.core.runs import LOG, METRICS, PROGRESS, RESULT, RUN, RUN_FORMAT, Run
 from cxrtool.core.runs.identity import Attempt, Stage
@@ -149,9 +156,10 @@ def _warming(stage: Stage, config: Any) -> Iterator[None]:
     """
 
     def load() -> None:
-        if hasattr(stage, "warm"):
-            stage.warm(config)
-        hasattr(stage, "run")  # `cli.Command` imports a stage when its work is first asked for
+        with contextlib.suppress(Exception):  # the work itself says what is wrong
+            if hasattr(stage, "warm"):
+                stage.warm(config)
+            hasattr(stage, "run")  # `cli.Command` imports a stage when its work is first asked for
 
     threading.Thread(target=load, daemon=True).start()
     interval = sys.getswitchinterval()
@@ -229,15 +237,23 @@ def _work(attempt: Attempt, state: str, cache: fingerprints.StatCache) -> Outcom
         cache.save()
     resumed = state == "incomplete"
     run = Run(out, stage.NAME, config, inputs, attempt.fingerprint, resumed=resumed)
-    talk = Path(os.devnull) if traceless else out / LOG
-    with open(talk, "a", encoding="utf-8") as log, console.logging_to(log), run.heed_signals():
+    run.interruptible = getattr(stage, "INTERRUPTIBLE", False)
+    log = console.Log(Path(os.devnull) if traceless else out / LOG, append=resumed)
+    with log, console.logging_to(log), run.heed_signals():
         if run.resumed:
             console.say(f"{out}: going on with the run that was interrupted")
         try:
             summary = stage.run(config, run)
-        except (InputError, UsageError, OSError):
-            _forget_if_empty(out)
-            raise
+        except BaseException as error:
+            if run.interruptible and run.stopping and isinstance(error, Exception):
+                # A library may have turned what ended it into an error of its own.
+                error = InterruptedRunError(run.signal)
+            _, message, hint = explained(error)
+            console.note(f"error: {message}" + (f"\n  hint: {hint}" if hint else ""))
+            refused = isinstance(error, CxrError | OSError | MemoryError)
+            if refused and not isinstance(error, InterruptedRunError):
+                _forget_if_empty(out)
+            raise error
     (out / PROGRESS).unlink(missing_ok=True)
     outputs, stats = _outputs(out)
     result = {
@@ -273,13 +289,13 @@ def _where(ref: InputRef) -> str:
 
 
 def _forget_if_empty(out: Path) -> None:
-    """Take the record of a run back that stopped on bad input before it wrote anything.
+    """Take the record of a run back that was refused before it wrote anything.
 
-    The command can then be given again, corrected, for the same folder.
+    The command can then be given again, corrected, for the same folder. What was wrong stays in its
+    log, which is in nobody's way (`identity.is_free`).
     """
-    mine = {RUN, LOG, PROGRESS}
-    if all(entry.name in mine or entry.name.startswith(".") for entry in out.iterdir()):
-        for name in mine:
+    if all(entry.name in (RUN, LOG, PROGRESS) or entry.name[0] == "." for entry in out.iterdir()):
+        for name in (RUN, PROGRESS):
             with contextlib.suppress(OSError):
                 (out / name).unlink()
 

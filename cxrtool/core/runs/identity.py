@@ -12,7 +12,8 @@ from cxrtool.core.config.records import default_options, result_options
 from cxrtool.core.errors import OutputMismatchError
 from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.core.fingerprints import InputRef
-from cxrtool.core.runs import RESULT, RUN, RUN_FORMAT, Run, reads
+from cxrtool.core.runs import LOG, RESULT, RUN, RUN_FORMAT, Run, reads
+from cxrtool.core.runs.lock import LOCK
 
 
 class Stage(Protocol):
@@ -101,6 +102,19 @@ def recorded_identity(record: dict[str, Any]) -> dict[str, Any]:
     return identity if isinstance(identity, dict) else {}
 
 
+def is_free(folder: Path) -> bool:
+    """Whether a folder without a record may become a run.
+
+    It is not there, holds nothing but hidden files, or nothing else but the log of a run that was
+    refused.
+    """
+    if not folder.is_dir():
+        return True
+    names = {entry.name for entry in folder.iterdir()}
+    visible = {name for name in names if name[0] != "."}
+    return not visible or (visible == {LOG} and LOCK in names)
+
+
 class Attempt:
     """A stage with options and inputs, and the folder that shall hold what it makes of them.
 
@@ -126,7 +140,7 @@ class Attempt:
             OutputMismatchError: The folder is none of ours.
         """
         if not (self.out / RUN).exists():
-            if self.out.is_dir() and any(e.name[0] != "." for e in self.out.iterdir()):
+            if not is_free(self.out):
                 raise OutputMismatchError(
                     f"{self.out} is not empty and is no output folder of cxr",
                     hint="choose another folder; nothing in it was touched",

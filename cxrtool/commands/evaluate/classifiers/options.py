@@ -17,6 +17,7 @@ from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_opt
 # 9: a treatment is no baseline; of several sets the first sentence names each; where generators
 # know other patients than the data set, that is the question
 FORMAT = 9
+INTERRUPTIBLE = True  # nothing is kept before the end
 #: No name of an external set: rows of --data are called so.
 OWN_ROWS = ("internal", "test", "train", "val", "all")
 page_option = partial(option, panel="What the page shows")

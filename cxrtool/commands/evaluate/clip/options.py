@@ -11,6 +11,7 @@ from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_opt
 # units of studies and copies; degrees of freedom by Welch and Satterthwaite. 3: what a verdict
 # would find; degenerate resamples give no interval. 4: texts that differ by a full stop are one
 FORMAT = 4
+INTERRUPTIBLE = True  # nothing is kept before the end
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from cxrtool.data.options import SPLIT_CHOICES, SelectionOptions, row_option
 # 4: units join studies and copies; copies of held-out images are refused. 5: variety by label.
 # 6: near copies of training images are listed
 FORMAT = 6
+INTERRUPTIBLE = True  # nothing is kept before the end
 
 sampling_option = partial(option, panel="Sampling")
 

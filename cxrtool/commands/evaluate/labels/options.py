@@ -7,6 +7,7 @@ from cxrtool.core.config import REQUIRED, argument, option
 from cxrtool.core.errors import UsageError
 
 FORMAT = 3  # 3: every label that PRED has not is named
+INTERRUPTIBLE = True  # nothing is kept before the end
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from cxrtool.core.config import REQUIRED, Computing, argument, option
 from cxrtool.data.options import SPLIT_CHOICES, row_option
 
 FORMAT = 1
+INTERRUPTIBLE = True  # nothing is kept before the end
 
 
 @dataclass(frozen=True, kw_only=True)
