@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cxrtool.core.errors import CxrError, InputError
+from cxrtool.core.errors import InputError, WorkerDiedError
 from cxrtool.data import pool
 
 
@@ -77,7 +77,7 @@ def test_errors_keep_file_row_and_hint(workers: int) -> None:
 
 
 def test_a_dead_worker_is_an_error_not_a_hang() -> None:
-    with pytest.raises(CxrError, match="worker process died"):
+    with pytest.raises(WorkerDiedError, match=r"worker process was killed \(SIGKILL\)"):
         list(pool.map_chunks(die, None, [[1], [2]], workers=2))
 
 
