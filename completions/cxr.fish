@@ -201,7 +201,7 @@ complete -c cxr -n '__fish_seen_subcommand_from edit' -l relevance-images -r -d 
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l feature-maps -x -a 'tower pixels' -d 'What the distance of two images is taken in. tower: shallow maps of the CLIPs image tower; pixels: a pyramid of pixels.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l control-n -r -d 'Starts to edit by controls too, eight texts of the targets letters shuffled within each word, in turn; 0 for none, and then nothing is judged. Default: all, 64 at most.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l truncation -r -d 'Truncation psi of generated starts; 1 keeps the whole distribution. Default: 0.7, of a flow 1.'
-complete -c cxr -n '__fish_seen_subcommand_from edit' -l condition -r -d 'Label of generated starts, or none for no label; may be repeated. Default: the most frequent labels of the generators training rows.'
+complete -c cxr -n '__fish_seen_subcommand_from edit' -l condition -r -d 'Label that the starts have, or none for no label; may be repeated. Generated starts are made with it (default: the most frequent labels of the generators training rows); of --data the rows that have it are taken (default: all).'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l invert-steps -r -d 'Steps that find the latent of a real image.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l block -r -d 'Images to edit at once. Another number may change results in the last digits.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l relevance-batch -r -d 'Images to render at once for the relevance matrix.'

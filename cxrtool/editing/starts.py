@@ -198,6 +198,7 @@ def real_starts(
     meta: Mapping[str, Any],
     data: Path,
     selection: SelectionOptions,
+    condition: Sequence[str],
     inversion: Inversion | None,
     seed: int,
     device: torch.device,
@@ -209,16 +210,19 @@ def real_starts(
         meta: Its model.json: label policy and preprocessing.
         data: A dataset directory.
         selection: Which rows.
+        condition: Labels that they have; see `rows_with`.
         inversion: For a generator with a W space; a flow needs none.
         seed: Of the noise that a flow lays over images.
         device: Where to compute.
 
     Raises:
-        InputError: no pixels, smaller or otherwise prepared images, or other labels.
+        InputError: no pixels, smaller or otherwise prepared images, or other labels; no row that
+            has the condition.
+        UsageError: a condition that is no label of the data.
     """
     dataset = load_dataset(data)
     _refuse_other_images(generator, meta, dataset)
-    rows = select_rows(dataset, selection)
+    rows = rows_with(dataset, select_rows(dataset, selection), condition)
     policy = LabelPolicy.from_json(meta["policy"]) if "policy" in meta else LabelPolicy()
     columns_of_y = label_positions(dataset.labels, generator.labels)
     values, known = (part[:, columns_of_y] for part in label_arrays(dataset, rows, policy))
@@ -244,6 +248,38 @@ def real_starts(
     cells = table[list(dataset.labels)].to_numpy(dtype=object)
     parents = [str(name) for name in table[IMAGE]]
     return Starts(len(rows), at, written, cells, columns, parents, originals)
+
+
+def rows_with(dataset: Dataset, rows: np.ndarray, condition: Sequence[str]) -> np.ndarray:
+    """Those of rows [N] in which every label of a condition is 1: -1 and a blank are not enough.
+
+    Args:
+        dataset: The data.
+        rows: Positions in it.
+        condition: Labels; () for all rows, ("none",) for those in which no label is 1.
+
+    Raises:
+        UsageError: a name that is no label of the data.
+        InputError: no row is left.
+    """
+    if not condition:
+        return rows
+    there = dataset.table.iloc[rows][list(dataset.labels)].to_numpy(dtype=object) == "1"
+    if tuple(condition) == ("none",):
+        keep, has = ~there.any(axis=1), "no label"
+    else:
+        try:
+            keep = there[:, label_positions(dataset.labels, list(condition))].all(axis=1)
+        except InputError as error:
+            raise UsageError(f"--condition: {error.reason}", hint=error.hint) from None
+        has = " and ".join(condition)
+    if not keep.any():
+        raise InputError(
+            f"{dataset.path}: none of {len(rows)} rows has {has} (--condition)",
+            hint="leave out --condition, or choose other rows by --split or --view",
+        )
+    taken: np.ndarray = rows[keep]
+    return taken
 
 
 def _refuse_other_images(

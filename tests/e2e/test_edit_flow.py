@@ -6,7 +6,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cxrtool import cli
+from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError
+from cxrtool.core.runs.execution import execute
 from cxrtool.data.manifest import load_dataset
 from tests.e2e.chain import run
 from tests.e2e.test_flow import outputs, start, train
@@ -35,8 +38,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / name for name in ("data", "gan", "teacher", "other")}
 
 
-def edit(runs: dict[str, Path], out: Path, **options: Any) -> Any:
-    return start("edit", out, gan=runs["gan"], **options)
+def edit(runs: dict[str, Path], out: Path, dry_run: Any = False, **options: Any) -> Any:
+    stage = cli.stages()["edit"]
+    config = resolve(stage.Config, {"threads": 1, "gan": runs["gan"], **options})
+    return execute(stage, config, out, dry_run=dry_run)
 
 
 def test_made_and_real_images(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -93,7 +98,27 @@ def test_what_is_refused(
     runs: dict[str, Path], tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CxrError, match=message):
+        edit(runs, tmp_path / "out", n=2, dry_run=True, **options)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(CxrError, match=message):
         edit(runs, tmp_path / "out", n=2, **options)
+
+
+def test_a_condition_chooses_among_real_images(runs: dict[str, Path], tmp_path: Path) -> None:
+    table = load_dataset(runs["data"]).table
+    clear = table[(table["split"] == "train") & (table["No Finding"] == "1")]
+    clear = clear[clear["view"] != "LATERAL"]
+    ask = {"data": runs["data"], "target": ["edema"], "condition": ["No Finding"]}
+    dry = edit(runs, tmp_path / "out", dry_run=True, **ask)
+    assert dry.result["plan"]["starts"] == len(clear)
+    edit(runs, tmp_path / "out", **ask)
+    edited = load_dataset(tmp_path / "out").table
+    assert list(edited["source_row"].astype(int)) == list(clear.index)
+    for condition, message in ((["Fog"], "unknown label 'Fog'"), (["none", "Edema"], "unknown")):
+        with pytest.raises(CxrError, match=message):
+            edit(runs, tmp_path / "no", **{**ask, "condition": condition})
+    with pytest.raises(CxrError, match=r"none of \d+ rows has No Finding and Edema"):
+        edit(runs, tmp_path / "no", **{**ask, "condition": ["No Finding", "Edema"]})
 
 
 def test_a_side_of_lateral_views_is_refused_and_idle_words_are_named(

@@ -5,7 +5,7 @@ of them with its control, starts, judges. Whatever cannot be done is refused her
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from cxrtool.commands.edit.vocabulary import check_words
 from cxrtool.core import console
 from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import manifest
 from cxrtool.editing import optimization, tools
@@ -98,46 +99,122 @@ def bench_of(config: Config, run: Run, network: Any, device: torch.device) -> Be
     """
     if isinstance(network, FlowGenerator):
         return _by_labels(config, run, network, device)
+    _refuse_options_of_flows(config)
+    return _by_text(config, run, usable(network, config.gan), network.meta, device)
+
+
+def targets_without_networks(config: Config, meta: Mapping[str, Any]) -> tuple[str, list[Target]]:
+    """Read the targets as a run would, from the descriptions of the models alone.
+
+    Args:
+        config: The options.
+        meta: The generator's model.json.
+
+    Returns:
+        The method, and the targets.
+
+    Raises:
+        UsageError: What a run would refuse of them.
+    """
+    labels = list(meta.get("labels", ()))
+    judges = [path for path in (config.teacher, config.judge) if path is not None]
+    known = [label for path in judges for label in read_json(path / "model.json")["labels"]]
+    if meta.get("arch") == "flow":
+        return "flow", _targets_of_flow(config, labels, known, load_templates(OWN))
+    _refuse_options_of_flows(config)
+    method, file = _method_by_text(config), _clip_of(config) / "model.json"
+    encoder = read_json(file)
+    templates = from_json(encoder["templates"], file)
+    known = [*labels, *encoder["labels"], *known]
+    return method, _targets_by_text(config, method, known, templates, encoder)
+
+
+def _targets(config: Config, known: Sequence[str], templates: Templates) -> list[Target]:
+    """The targets, with the labels that anything at hand knows."""
+    labels = list(known)
+    if config.data is not None:
+        labels += manifest.load_dataset(config.data).labels
+    return [read_target(text, config.sign, labels, templates) for text in texts_of(config)]
+
+
+def _targets_of_flow(
+    config: Config, labels: Sequence[str], judged: Sequence[str], templates: Templates
+) -> list[Target]:
+    _refuse_options_of_texts(config)
+    targets = _targets(config, [*labels, *judged], templates)
+    for target in targets:
+        refuse_unobeyed(target, "flow", OBEYED)
+        refuse_unknown(target, labels)
+        _refuse_sides_of_laterals(config, target)
+        _warn_of_idle_words(target)
+    return targets
+
+
+def _targets_by_text(
+    config: Config,
+    method: str,
+    known: Sequence[str],
+    templates: Templates,
+    encoder: Mapping[str, Any],
+) -> list[Target]:
+    targets = _targets(config, known, templates)
+    for target in targets:
+        refuse_unobeyed(target, method)
+    check_words(targets, encoder, _clip_of(config))
+    return targets
+
+
+def _refuse_options_of_flows(config: Config) -> None:
     if config.method == "flow" or config.guidance:
         flag = "--method flow" if config.method == "flow" else "--guidance"
         raise UsageError(
             f"{flag}: {config.gan} is no flow",
             hint="leave it out, or train a flow: cxr train-gan DATA --arch flow",
         )
-    return _by_text(config, run, usable(network, config.gan), network.meta, device)
 
 
-def _targets(
-    config: Config, known: Sequence[str], judges: Sequence[Judge], templates: Templates
-) -> list[Target]:
-    """The targets, with the labels that anything at hand knows."""
-    labels = [*known, *(name for judge in judges for name in judge.labels)]
-    if config.data is not None:
-        labels += manifest.load_dataset(config.data).labels
-    return [read_target(text, config.sign, labels, templates) for text in texts_of(config)]
+def _clip_of(config: Config) -> Path:
+    if config.clip is None:
+        raise UsageError(
+            f"missing --clip: {config.gan} follows a text, which a CLIP reads",
+            hint="give a finetune-clip output, or a flow (cxr train-gan --arch flow), which needs"
+            " none",
+        )
+    return config.clip
+
+
+def _method_by_text(config: Config) -> str:
+    return "global" if config.method == "global" else "latent"
+
+
+def _labels_of(judges: Sequence[Judge]) -> list[str]:
+    return [name for judge in judges for name in judge.labels]
 
 
 # ---- a flow
 
 
 def _by_labels(config: Config, run: Run, network: FlowGenerator, device: torch.device) -> Bench:
-    _refuse_options_of_texts(config)
     _refuse_flows_that_cannot(network, config.gan)
     templates, labels = load_templates(OWN), network.labels
     teacher = teacher_of(config, device)
     judges = judges_of(config, teacher, None, device)
-    targets = _targets(config, labels, judges, templates)
-    for target in targets:
-        refuse_unobeyed(target, "flow", OBEYED)
-        refuse_unknown(target, labels)
-        _refuse_sides_of_laterals(config, target)
-        _warn_of_idle_words(target)
+    targets = _targets_of_flow(config, labels, _labels_of(judges), templates)
     psi = 1.0 if config.truncation is None else config.truncation
     if config.data is None:
         condition, n = config.condition, config.n or 0
         starts = generated_starts(network, network.meta, n, condition, psi, config.seed, device)
     else:
-        starts = real_starts(network, network.meta, config.data, config, None, config.seed, device)
+        starts = real_starts(
+            network,
+            network.meta,
+            config.data,
+            config,
+            config.condition,
+            None,
+            config.seed,
+            device,
+        )
     single = network.meta.get("label_kind") == "single"
     excluded = {label: templates.contradicted_by((label,), labels) for label in labels}
     tasks = [Task(t, FlowEditor(network, single, t, excluded, run.check_stop)) for t in targets]
@@ -222,21 +299,13 @@ def _by_text(
     meta: Mapping[str, Any],
     device: torch.device,
 ) -> Bench:
-    if config.clip is None:
-        raise UsageError(
-            f"missing --clip: {config.gan} follows a text, which a CLIP reads",
-            hint="give a finetune-clip output, or a flow (cxr train-gan --arch flow), which needs"
-            " none",
-        )
-    name = "global" if config.method == "global" else "latent"
-    encoder = clip.load(config.clip, device)
-    templates = from_json(encoder.meta["templates"], config.clip / "model.json")
+    name, folder = _method_by_text(config), _clip_of(config)
+    encoder = clip.load(folder, device)
+    templates = from_json(encoder.meta["templates"], folder / "model.json")
     teacher = teacher_of(config, device)
     judges = judges_of(config, teacher, encoder, device)
-    targets = _targets(config, [*generator.labels, *encoder.meta["labels"]], judges, templates)
-    for target in targets:
-        refuse_unobeyed(target, name)
-    check_words(targets, encoder.meta, config.clip)
+    known = [*generator.labels, *encoder.meta["labels"], *_labels_of(judges)]
+    targets = _targets_by_text(config, name, known, templates, encoder.meta)
     warn_of_cut(targets, encoder, templates)
     guides = [guide_of(target, config, encoder, templates) for target in targets]
     distance: Distance = pyramid_distance
@@ -249,8 +318,12 @@ def _by_text(
     else:
         recipe = optimization.InversionRecipe(steps=config.invert_steps)
         inversion = Inversion(distance, recipe, run, config.block)
-        starts = real_starts(generator, meta, config.data, config, inversion, config.seed, device)
+        starts = real_starts(
+            generator, meta, config.data, config, config.condition, inversion, config.seed, device
+        )
     options = tools.Options(**shared_values(tools.Options, config))
+    if config.data is not None:  # whose labels the generator need not know
+        options = replace(options, condition=())
     method = method_of(
         name, config, tools.Tools(options, run, generator, encoder, distance, device)
     )

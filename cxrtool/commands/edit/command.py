@@ -13,10 +13,10 @@ from typing import Any
 from scipy.special import expit
 
 from cxrtool import generators
-from cxrtool.commands.edit.bench import Bench, bench_of
+from cxrtool.commands.edit.bench import Bench, bench_of, targets_without_networks
 from cxrtool.commands.edit.guard import guard, seen_of
 from cxrtool.commands.edit.options import Config
-from cxrtool.commands.edit.tools import say_who_reads, texts_of
+from cxrtool.commands.edit.tools import say_who_reads
 from cxrtool.core.fingerprints import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import manifest, select
@@ -24,6 +24,7 @@ from cxrtool.data.keys import unknown_history
 from cxrtool.editing import output
 from cxrtool.editing.passes import Passes
 from cxrtool.editing.record import Control, Job, Readings, Request
+from cxrtool.editing.starts import rows_with
 from cxrtool.editing.targets import Target
 from cxrtool.pages import edits
 from cxrtool.pages import render as render_page
@@ -85,15 +86,13 @@ def request_of(target: Target, bench: Bench) -> Request:
 
 
 def plan(config: Config) -> dict[str, Any]:
-    """What would be edited, without loading a network's weights."""
+    """What would be edited, with the targets read, without loading a network's weights."""
     starts = config.n or 0
     if config.data is not None:
-        starts = len(select.select_rows(manifest.load_dataset(config.data), config))
-    texts, method = texts_of(config), config.method
-    if method is None:
-        file = config.gan / "model.json"
-        arch = read_json(file).get("arch") if file.is_file() else None
-        method = "flow" if arch == "flow" else "latent"
+        data = manifest.load_dataset(config.data)
+        starts = len(rows_with(data, select.select_rows(data, config), config.condition))
+    method, targets = targets_without_networks(config, read_json(config.gan / "model.json"))
+    texts = [target.text for target in targets]
     strengths = config.strengths(method)
     return {
         "starts": starts,

@@ -158,9 +158,10 @@ class Config(SelectionOptions, Computing):
         min=0,
         max=1,
     )
-    condition: tuple[str, ...] = generated_option(
-        "Label of generated starts, or none for no label; may be repeated. Default: the most"
-        " frequent labels of the generator's training rows.",
+    condition: tuple[str, ...] = start_option(
+        "Label that the starts have, or none for no label; may be repeated. Generated starts are"
+        " made with it (default: the most frequent labels of the generator's training rows); of"
+        " --data the rows that have it are taken (default: all).",
         (),
     )
     invert_steps: int = real_option("Steps that find the latent of a real image.", 300, min=1)

@@ -76,6 +76,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     for name, keys in (("gan", "ab"), ("clip", "bc"), ("teacher", "d")):
         folders[name] = tmp_path / name
         Seen({"x": frozenset(keys)}, frozenset(keys)).save(Run.for_test(folders[name]))
+    for name, network in (("gan", ToyGenerator()), ("clip", _Clip())):
+        described = {"labels": list(getattr(network, "labels", ())), **network.meta}
+        (folders[name] / "model.json").write_text(json.dumps(described))
     monkeypatch.setattr(gans, "load", lambda folder, device="cpu": ToyGenerator())
     monkeypatch.setattr(clip, "load", lambda folder, device="cpu": _Clip())
     monkeypatch.setattr(classifiers, "load", lambda folder, device="cpu": _Teacher())
@@ -424,7 +427,6 @@ def test_edits_csv_is_plain_csv(runs: dict[str, Path], tmp_path: Path) -> None:
         ({"n": None, "data": None}, "either --n"),
         ({"n": 3, "data": Path("d")}, "either --n"),
         ({"n": 3, "split": "test"}, "rows of --data"),
-        ({"data": Path("d"), "condition": ("Left",)}, "applies only without --data"),
         ({"data": Path("d"), "truncation": 0.3}, "--truncation applies only without --data"),
         ({"method": "face"}, "latent"),
         ({"method": "global", "steps": 3}, "--steps applies only with --method latent"),
