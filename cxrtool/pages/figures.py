@@ -47,6 +47,7 @@ PAPER = Palette(
     ("#1f6fb4", "#c9661b", "#2a8f6a", "#b23a85", "#6f4fc4", "#8f7a00", "#2f8c9e", "#777777"),
 )
 _LONG = re.compile(r"(\.\d)(\d)\d*")
+_MARKERS = "osD^v"  # the next where the colours of a forest begin again
 _INKED = ("axes.labelcolor", "axes.titlecolor", "text.color", "xtick.color", "ytick.color")
 _INK, _FAINT, _SERIES = PAGE.ink, PAGE.faint, PAGE.series
 
@@ -236,6 +237,8 @@ def simplified(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def forest_figure(bars: Sequence[Bar], name: str, *, xlabel: str, reference: float) -> str:
     """Points with intervals, one line a row and series; hollow where they are of one run.
 
+    The ninth series has the colour of the first and another marker.
+
     Args:
         bars: In reading order; bars of one `row` stand together. Undefined values are left out.
         name: Names the figure's ids.
@@ -254,12 +257,13 @@ def forest_figure(bars: Sequence[Bar], name: str, *, xlabel: str, reference: flo
             mine = [b for b in mine if not math.isnan(b.value)]
             y = [rows.index(b.row) + (number - (len(series) - 1) / 2) * step for b in mine]
             paint: Any = {"color": _SERIES[color % len(_SERIES)]}
+            marker = _MARKERS[color // len(_SERIES) % len(_MARKERS)]
             alone = bool(mine) and all(b.hollow for b in mine)
             ends = ([b.low for b in mine], [b.high for b in mine])
             ax.hlines(y, *ends, linewidth=1 if alone else 2, **paint)
             paint |= {"markerfacecolor": "none"} if alone else {}
             values = [b.value for b in mine]
-            ax.plot(values, y, "o", markersize=5, label=label, **paint)
+            ax.plot(values, y, marker, markersize=5, label=label, **paint)
         ax.set_yticks(range(len(rows)), [_wrapped(row) for row in rows])
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.grid(visible=False, axis="y")

@@ -196,3 +196,12 @@ def test_numbers_in_words(values: tuple[float, float, float], signed: bool, text
 def test_undefined_numbers_are_dashes() -> None:
     assert wording.number(math.nan) == "–"
     assert wording.number(-1.23456, 2) == "−1.23"
+
+
+def test_no_two_series_of_a_forest_look_alike() -> None:
+    looks = set()
+    for series in range(18):
+        bar = figures.Bar("row", series, "name", 0.7, 0.6, 0.8)
+        svg = figures.forest_figure([bar], "f", xlabel="x", reference=0.5)
+        looks.add(svg)
+    assert len(looks) == 18
