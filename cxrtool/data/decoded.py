@@ -1,12 +1,17 @@
 """Pixels of images as they lie on disk, in their order, decoded over all cores.
 
 In: files, and the form of a data set (size, fit, bits). Out: for each what `prepare` would have
-made of it, or why it cannot be used. While the caller works on some images the workers decode
-the next ones; memory does not grow with their number. Imports no pandas, so that workers start
-quickly.
+made of it, or why it cannot be used. While the caller works on some images the next ones are
+decoded: by processes, or, where all of it takes less time than to start them, by a thread (decoders
+release the interpreter's lock). Memory does not grow with their number. Imports no pandas, so that
+workers start quickly.
 """
 
+import statistics
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,8 +25,10 @@ from cxrtool.data.sources.dicom_pixels import DicomOpener
 PRELOAD = ("cxrtool.data.decoded", "threadpoolctl")
 #: Images a chunk: as many as keep the workers busy while a network reads a block.
 _CHUNK = 16
-#: Below this many images a pool costs more than it saves.
-_FEW = 24
+#: Chunks that a thread is ahead of the caller.
+_AHEAD = 8
+#: Seconds of decoding that a pool, which takes about as long to start, would not shorten.
+_POOL_SECONDS = 2.0
 
 
 class Source(NamedTuple):
@@ -86,8 +93,23 @@ def decode_all(
     Raises:
         CxrError: A worker died.
     """
-    chunks = [sources[at : at + _CHUNK] for at in range(0, len(sources), _CHUNK)]
-    number = 1 if len(sources) < _FEW else min(workers or available_cores(), len(chunks))
+    seconds = []
+    for source in sources[:_CHUNK]:
+        if stopping():
+            return
+        began = time.perf_counter()
+        result = _result(form, source)
+        seconds.append(time.perf_counter() - began)
+        yield result
+    rest = sources[_CHUNK:]
+    if not rest:
+        return
+    chunks = [rest[at : at + _CHUNK] for at in range(0, len(rest), _CHUNK)]
+    number = min(workers or available_cores(), len(chunks))
+    soon = statistics.median(seconds) * len(rest) < _POOL_SECONDS  # the first alone is slow
+    if number > 1 and soon and not any(source.dicom for source in sources):
+        yield from _by_a_thread(form, chunks, stopping)
+        return
     work = pool.map_chunks(
         _decode_chunk,
         form,
@@ -104,12 +126,30 @@ def decode_all(
         work.close()
 
 
-def _decode_chunk(form: Form, chunk: Sequence[Source]) -> list[images.Converted | InputError]:
-    """What a worker does: errors are results, since the others go on."""
-    results: list[images.Converted | InputError] = []
-    for source in chunk:
+def _by_a_thread(
+    form: Form, chunks: Sequence[Sequence[Source]], stopping: Callable[[], bool]
+) -> Iterator[images.Converted | InputError]:
+    left, ahead = iter(chunks), deque[Future[list[images.Converted | InputError]]]()
+    with ThreadPoolExecutor(1) as thread:
         try:
-            results.append(decode(form, source))
-        except InputError as error:
-            results.append(error)
-    return results
+            while True:
+                while len(ahead) < _AHEAD and not stopping() and (chunk := next(left, None)):
+                    ahead.append(thread.submit(_decode_chunk, form, chunk))
+                if not ahead:
+                    return
+                yield from ahead.popleft().result()
+        finally:
+            thread.shutdown(cancel_futures=True)
+
+
+def _decode_chunk(form: Form, chunk: Sequence[Source]) -> list[images.Converted | InputError]:
+    """What a worker does."""
+    return [_result(form, source) for source in chunk]
+
+
+def _result(form: Form, source: Source) -> images.Converted | InputError:
+    """An error is a result, since the others go on."""
+    try:
+        return decode(form, source)
+    except InputError as error:
+        return error
