@@ -17,9 +17,9 @@ _cxr() {
   local flags=
   case "$command" in
     "prepare")
-      flags="--format --size --fit --split-by --n --seed --synthetic --plan --reports --skip-bad --no-skip-bad --explain --no-explain --join-labels --map-labels --rows --labels-only --no-labels-only --namespace --id-key --keep-ids --no-keep-ids --images --column --folders --label-columns --label-table --modality --exclude --readers --bits --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--format --size --fit --split-by --n --seed --synthetic --plan --reports --skip-bad --no-skip-bad --explain --no-explain --join-labels --map-labels --rows --labels-only --no-labels-only --namespace --id-key --new-id-key --keep-ids --no-keep-ids --images --column --folders --label-columns --label-table --modality --exclude --readers --bits --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
-        --format) COMPREPLY=($(compgen -W "auto chexpert chexpert-plus nih nih-google mimic-cxr padchest openi vindr brax rsna siim folder medmnist table dicom phantom" -- "$cur")); return ;;
+        --format) COMPREPLY=($(compgen -W "auto chexpert chexpert-plus nih nih-google mimic-cxr padchest openi vindr brax rsna siim folder medmnist table dicom dataset phantom" -- "$cur")); return ;;
         --fit) COMPREPLY=($(compgen -W "crop pad stretch" -- "$cur")); return ;;
         --join-labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
         --rows) COMPREPLY=($(compgen -W "any majority first" -- "$cur")); return ;;

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrtool.core import console, files
-from cxrtool.core.config.records import input_paths, listed_roles
+from cxrtool.core.config.records import input_paths, listed_roles, secret_roles
 from cxrtool.core.errors import InputError
 
 INDEX = "files.tsv"  # path, bytes, sha256 of each file in a large tree of outputs
@@ -261,16 +261,32 @@ def input_refs(
         stdin: Role -> fingerprint of what was read from stdin before; None reads it.
     """
     listed, unread = listed_roles(config), getattr(config, "unread", tuple)
+    secret = secret_roles(config)
     deepest = getattr(config, "deepest", lambda: None)
 
     def identify(role: str, path: Path) -> InputRef:
         if str(path) == "-" and stdin is not None:
             return InputRef(role, path, stdin[role])
+        if role in secret:
+            return InputRef(role, path, "secret:" + slow_hash(path))
         if role in listed and path.is_dir() and not _is_run(path):
             return InputRef(role, path, "listing:" + listing(path, unread(), out, deepest()))
         return fingerprint_input(role, path, cache, verify=verify)
 
     return [identify(role, path) for role, path in input_paths(config)]
+
+
+def slow_hash(path: Path) -> str:
+    """Hash of a secret's file, of which a guess costs a twentieth of a second (scrypt).
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+    return hashlib.scrypt(content, salt=b"cxr id-key", n=2**14, r=8, p=1, dklen=16).hex()
 
 
 def _is_run(path: Path) -> bool:
@@ -429,11 +445,11 @@ def _of_run(folder: Path, *, verify: bool) -> str:
     result = require_complete(folder)
     problem = changed_output(folder, result, verify=verify)
     if problem is not None:
-        raise InputError(
-            f"{problem} since the run that wrote it",
-            file=folder,
-            hint="make it again with --on-change rebuild",
-        )
+        hint = "make it again with --on-change rebuild"
+        if problem.startswith("manifest.csv was changed"):
+            edited = f"cxr prepare {folder}/manifest.csv --format dataset -o NEW"
+            hint = f"if it was edited on purpose: {edited}; else {hint}"
+        raise InputError(f"{problem} since the run that wrote it", file=folder, hint=hint)
     hashes = {name: entry["sha256"] for name, entry in result["outputs"].items()}
     return "run:" + files.sha256_bytes(files.canonical_json(hashes).encode())
 

@@ -56,8 +56,13 @@ def manifest_table(
     else:
         done = [images.done[int(row)] for row in rows]
         table[IMAGE] = [image_name(image.row) for image in done]
-        table[columns.PIXEL_KEY] = [image.pixel_key for image in done]
-        table[columns.PREPARED_KEY] = [image.prepared_key for image in done]
+        prepared = np.array([image.prepared_key for image in done], object)
+        pixels = np.array([image.pixel_key for image in done], object)
+        if source.prepared:
+            same = columns.cells_of(table, columns.PREPARED_KEY) == prepared
+            original = columns.cells_of(table, columns.PIXEL_KEY)
+            pixels = np.where(same & (original != ""), original, pixels)
+        table[columns.PIXEL_KEY], table[columns.PREPARED_KEY] = pixels, prepared
     keys = patient_keys(table[PATIENT], source.namespace, secret) if source.patients else ""
     table[columns.PATIENT_KEY] = keys
     return table
@@ -288,6 +293,11 @@ def _tell_splits(
         doubt = ", which is only the format: name the hospital with --namespace"
         form = columns.is_format_namespace(source.namespace)
         console.say(f"patient ids are of {source.namespace!r}" + (doubt if form else ""))
+        if not columns.is_secret(source.namespace):
+            console.say(
+                "their keys are made without a secret and are reversible: whoever has a list of"
+                " patient ids can tell which are in here (cxr prepare --new-id-key, --id-key)"
+            )
     for note in notes:
         console.say(note)
 

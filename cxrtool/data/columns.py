@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,11 @@ def chosen_texts(names: str, *, external: bool = False) -> tuple[str, ...]:
 #: Namespaces of patient ids that only say how a set was read: two hospitals may share one, so that
 #: equal ids under it need not be one person. All others name a public set, or were given.
 FORMAT_NAMESPACES = frozenset({"table", "folder", "dicom"})
+
+
+def is_secret(namespace: str) -> bool:
+    """Whether a namespace bears the mark of a secret (`keys.keyed_namespace`)."""
+    return re.search(r"\+[0-9a-f]{8}$", namespace) is not None
 
 
 def is_format_namespace(namespace: str) -> bool:

@@ -20,11 +20,14 @@ named may both have a patient 1.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import hmac
 import itertools
 import json
+import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,7 +42,7 @@ from cxrtool.core.files import canonical_json, sha256_file
 from cxrtool.data import columns, published
 from cxrtool.data.cache import keys_of_pixels, prepared_keys
 from cxrtool.data.columns import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, SPLIT
-from cxrtool.data.manifest import Dataset, load_dataset
+from cxrtool.data.manifest import Dataset, load_dataset, load_info
 from cxrtool.data.select import patient_groups
 
 if TYPE_CHECKING:
@@ -105,13 +108,65 @@ def read_secret(path: Path) -> bytes:
         InputError: It cannot be read or holds less than 16 bytes.
     """
     try:
-        secret = path.read_bytes().strip()
+        secret, mode = path.read_bytes().strip(), path.stat().st_mode
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     if len(secret) < 16:
-        hint = "make one with: head -c 32 /dev/urandom | base64 > FILE"
+        hint = "make one with: cxr prepare --new-id-key FILE"
         raise InputError("the key has fewer than 16 bytes", file=path, hint=hint)
+    if mode & 0o077:
+        console.warn(f"others may read the secret in {path}: chmod 600 {path}")
     return secret
+
+
+def write_secret(path: Path) -> None:
+    """Write a new secret, 32 random bytes as text, that only this user can read.
+
+    Raises:
+        InputError: There is such a file, or it cannot be written.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        what, hint = "is there already: no secret is overwritten", f"use it: --id-key {path}"
+        raise InputError(what, file=path, hint=hint) from None
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=path) from None
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+            stream.flush()
+            os.fsync(handle)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def reversible_keys(namespaces: Iterable[str]) -> str:
+    """What a reader must know of patient keys without a secret; "" where each has one.
+
+    Args:
+        namespaces: Whose keys they are.
+    """
+    names = sorted({name for name in namespaces if not columns.is_secret(name)})
+    if not names:
+        return ""
+    return (
+        f"Patient keys of {', '.join(map(repr, names))} are made without a secret and are"
+        " reversible: whoever has a list of patient ids can tell which of them are in manifest.csv"
+        " and seen.json. Keep these files in the house, or prepare with --id-key."
+    )
+
+
+def reversible_inputs(folders: Iterable[Path]) -> list[str]:
+    """Namespaces of the patient keys that dataset directories among some folders hold."""
+    namespaces = []
+    for folder in folders:
+        if (folder / columns.DATASET).is_file():
+            info = load_info(folder)
+            if info.patients or info.unnamed:
+                namespaces.append(info.namespace)
+    return namespaces
 
 
 @dataclass(frozen=True)

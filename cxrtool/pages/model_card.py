@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cxrtool.data import keys
 from cxrtool.data.label_vectors import LabelVectors
 from cxrtool.data.manifest import DatasetInfo
 from cxrtool.pages.page import Bullets, Page, Section, Table, Text
@@ -147,7 +148,9 @@ def _labels(facts: CardFacts) -> Section:
 
 def _privacy(facts: CardFacts) -> list[str]:
     vectors, least = facts.vectors, facts.min_patients
+    caution = keys.reversible_keys([facts.info.namespace] if facts.info.patients else [])
     sentences = [
+        *([f"{caution} `cxr share` leaves them out."] if caution else []),
         "Not measured: whether its images copy training images, and whether a person's image can"
         " be told to have been among them, has not been tested (`cxr evaluate privacy` does).",
         f"label_table.csv holds {len(vectors.counts):,} label vectors of {vectors.images:,}"

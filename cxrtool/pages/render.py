@@ -8,11 +8,12 @@ HTML, where figures are named and left to the HTML. Everything that comes from d
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cxrtool.core.templates import environment
+from cxrtool.data import keys
 from cxrtool.pages.page import (
     Block,
     Bullets,
@@ -36,9 +37,28 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|])")
 _COMMAND = re.compile(r"(`cxr [a-z -]+`)")  # names of commands in sentences of ours
 
 
-def write(run: Run, page: Page, command: str, *, with_markdown: bool = False) -> None:
-    """Write `report.html`, and where it is wanted `report.md`, into a run; `command` made them."""
+def write(
+    run: Run,
+    page: Page,
+    command: str,
+    *,
+    namespaces: Iterable[str] = (),
+    with_markdown: bool = False,
+) -> None:
+    """Write `report.html` into a run, with what its reader must know of patient keys.
+
+    Args:
+        run: The run.
+        page: The page.
+        command: Which made it.
+        namespaces: Of patient keys that it rests on, beside those of the dataset directories among
+            the inputs of the run.
+        with_markdown: Write `report.md` too.
+    """
     footer = f"cxr {__version__} · {command} · run {run.fingerprint[:12]}"
+    keyed = [*namespaces, *keys.reversible_inputs(ref.path for ref in run.refs)]
+    if caution := keys.reversible_keys(keyed):
+        footer += f". {caution}"
     page = replace(page, footer=footer)
     run.write_text("report.html", html(page))
     if with_markdown:

@@ -6,6 +6,7 @@ of the table is. What `cxr prepare` must make of it stands beside, in `EXPECTED`
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cxrtool import cli
 from cxrtool.data.labels import CHEXPERT
 from tests.e2e.prepare_sources import drawing
 from tests.unit.data.sources import dicom_files
@@ -727,6 +729,24 @@ def _dicoms(root: Path) -> None:
         _dicom(root / "dicom" / f"{seed}" / f"{uid}.dcm", seed, SOPInstanceUID=uid, **patient)
         rows.append({"SOPInstanceUID": uid, "Edema": seed // 2})
     _csv(root / "labels.csv", rows)
+
+
+@layout(
+    "Edited by hand",
+    Expected(
+        images=7,
+        patients=4,
+        positive={},
+        namespace="phantom",
+        said=("rows dropped: 1 (images/0000/0000007.png)", "column 'split': "),
+    ),
+)
+def _edited(root: Path) -> None:
+    words = ["prepare", "--format", "phantom", "--n", "8", "--size", "16", "--workers", "1"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert cli.main([*words, "-q", "-o", str(root / "edited")]) == 0
+    manifest = root / "edited" / "manifest.csv"
+    manifest.write_text(manifest.read_text("utf-8").rpartition("\nimages/")[0] + "\n", "utf-8")
 
 
 @layout("Phantoms", Expected(images=8, patients=4, positive={}, namespace="phantom"))

@@ -23,6 +23,10 @@ def test_the_chain_writes_what_it_wrote(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
+    pages = [*tmp_path.glob("*/report.html"), *tmp_path.glob("*/model_card.md")]
+    assert len(pages) > 9
+    for page in pages:  # the chain has no --id-key
+        assert "are reversible" in " ".join(page.read_text("utf-8").split()), page
     assert found["everywhere"] == record["everywhere"]
     assert {k: set(v) for k, v in found["files"].items()} == {
         k: set(v) for k, v in record["files"].items()

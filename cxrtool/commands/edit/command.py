@@ -66,7 +66,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     output.write(run, jobs)
     history = seen_of(config)
     page = edits.build(jobs, unknown_history(history))
-    render_page.write(run, page, f"edit {bench.method}")
+    render_page.write(run, page, f"edit {bench.method}", namespaces=history.patients)
     history.save(run)
     return output.tell(run, jobs)
 

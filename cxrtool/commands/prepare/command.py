@@ -100,12 +100,19 @@ def plan(config: Config) -> dict[str, Any]:
 
 
 def view(config: Config, folder: Path | None, out: IO[str]) -> None:
-    """Shows what a run would do, see `explanation`."""
+    """Shows what a run would do, see `explanation`; or writes a secret."""
+    if config.new_id_key is not None:
+        keys.write_secret(config.new_id_key)
+        out.write(f"{config.new_id_key}\n")
+        return
     explanation.show(_explained(config), out)
 
 
 def view_as_json(config: Config) -> dict[str, Any]:
     """The same for a program."""
+    if config.new_id_key is not None:
+        keys.write_secret(config.new_id_key)
+        return {"id_key": str(config.new_id_key)}
     return _explained(config).to_json()
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from cxrtool.core import console
 from cxrtool.core.config import ABSENT, GIVEN, AnyBut, argument, option, running_option
 from cxrtool.core.errors import UsageError
-from cxrtool.data.columns import is_format_namespace
+from cxrtool.data.columns import is_format_namespace, is_secret
 from cxrtool.data.options import ROW_RULES, column_names
 from cxrtool.data.sources.base import FOLDERS, FORMATS, MARKS, NO_MODALITY
-from cxrtool.data.sources.recognition import AUTO, recognize
+from cxrtool.data.sources.recognition import AUTO, EDITED, recognize
 from cxrtool.data.sources.tree import IMAGE_SUFFIXES
 
 # 2: PNGs by run lengths, pixel keys by block means, all text columns joined. 3: a column with a bad
@@ -136,6 +136,13 @@ class Config:
         "File with a secret, without which nobody can hash a known patient id and compare.",
         metavar="FILE",
         role="id-key",
+        secret=True,
+    )
+    new_id_key: Path | None = patient_option(
+        "Write a new secret to FILE, which must not be there yet, and do nothing else. Give it with"
+        " --id-key to every prepare whose patients are to be compared, and keep it.",
+        metavar="FILE",
+        result=False,
     )
     keep_ids: bool = patient_option(
         "Keep patient ids instead of pseudonyms.", False, only={"format": ("dicom",)}
@@ -204,22 +211,38 @@ class Config:
     @property
     def explains(self) -> bool:
         """Whether something is shown."""
-        return self.explain
+        return self.explains_only
 
     @property
     def explains_only(self) -> bool:
-        """Whether nothing else is done."""
-        return self.explain
+        """Whether nothing is prepared."""
+        return self.explain or self.new_id_key is not None
 
     def completed(self) -> "Config":
         """With the format that its source has, where none is given."""
+        if self.format == EDITED and self.source is not None and self.source.exists():
+            return self._as_before(self.source)
         if self.format != AUTO or self.source is None or not self.source.exists():
             return self
         form, sign, also = recognize(self.source)
         others = f"; tables of {', '.join(also)} lie there too" if also else ""
         if not self.explain:  # which says it itself
             console.say(f"{self.source} is read as {form}, by {sign} (another: --format){others}")
-        return dataclasses.replace(self, format=form)
+        found = dataclasses.replace(self, format=form)
+        return found._as_before(self.source) if form == EDITED else found
+
+    def _as_before(self, source: Path) -> "Config":
+        """With the form of the images of an edited dataset directory, where none is given."""
+        from cxrtool.data.manifest import load_info
+
+        info = load_info(source if source.is_dir() else source.parent)
+        if info.size is None:
+            return dataclasses.replace(self, labels_only=True)
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        form = {"size": info.size, "fit": info.fit}
+        mine = {name: getattr(self, name) for name in form}
+        given = {name: value for name, value in mine.items() if value != defaults[name]}
+        return dataclasses.replace(self, **(form | given))
 
     def unread(self) -> tuple[str, ...]:
         """Endings of files of a folder that are not read: of images, where a table has the rows."""
@@ -231,6 +254,13 @@ class Config:
         return 1 if self.labels_only and self.format in TABLES_ABOVE else None
 
     def validate(self) -> None:
+        if self.new_id_key is not None:
+            if self.source is not None or self.id_key is not None:
+                raise UsageError(
+                    "--new-id-key writes a secret and does nothing else",
+                    hint=f"cxr prepare --new-id-key {self.new_id_key}, then prepare with --id-key",
+                )
+            return
         if self.format == AUTO and self.source is None:
             hint = "cxr prepare SOURCE -o OUT; images are made up with --format phantom"
             raise UsageError("missing SOURCE", hint=hint)
@@ -250,6 +280,11 @@ class Config:
             raise UsageError(f"{named}: with --plan the labels are those of the plan's rows")
         if self.synthetic is not None and not self.synthetic.strip():
             raise UsageError("--synthetic: the generator needs a name")
+        if self.namespace is not None and is_secret(self.namespace):
+            raise UsageError(
+                f"--namespace {self.namespace} ends as one under a secret does",
+                hint="give it another end; --id-key FILE adds the mark of the secret",
+            )
         if self.namespace is not None and is_format_namespace(self.namespace):
             raise UsageError(
                 f"--namespace {self.namespace} names a format, not whose patients these are",

@@ -61,6 +61,7 @@ class Option:
         role: It names an input of the run, which plays this role in its record.
         listed: An input that, where it is a folder, is identified by the names and sizes of its
             files: the stage notes those that it reads (`Run.reads`), and their hashes.
+        secret: An input whose content no record may give away: it is identified by a slow hash.
         named: The values are NAME=PATH: the path is the input, and the name changes the result.
         positional: It is no option but an argument; a tuple type takes any number of values.
     """
@@ -78,6 +79,7 @@ class Option:
     was: str | None = None
     role: str | None = None
     listed: bool = False
+    secret: bool = False
     named: bool = False
     positional: bool = False
 

@@ -171,6 +171,11 @@ def listed_roles(config: Any) -> frozenset[str]:
     return frozenset(f.meta.role for f in fields_of(type(config)) if f.meta.role and f.meta.listed)
 
 
+def secret_roles(config: Any) -> frozenset[str]:
+    """Roles whose content no record may give away."""
+    return frozenset(f.meta.role for f in fields_of(type(config)) if f.meta.role and f.meta.secret)
+
+
 def _plain(value: Any, *, absolute: bool) -> Any:
     if isinstance(value, tuple):
         return [_plain(item, absolute=absolute) for item in value]

@@ -168,6 +168,8 @@ class SourceTable:
             would be read if they were there. They belong to what the set was made from.
         keep_refs: Keep ``image_ref`` in the manifest as ``origin`` (no, where file names identify
             people, as DICOM paths do).
+        prepared: The images are those of a dataset directory. Where their pixels are what its
+            ``prepared_key`` says, its ``pixel_key`` is that of the original, and holds.
         sidecars: File name -> table to be written beside the manifest (such as the geometry of
             phantoms). Its column ``image_ref`` becomes ``image``, and rejected rows go.
         rejected: Entries left out because of ``skip_bad``.
@@ -192,6 +194,7 @@ class SourceTable:
     image_column: str = "image"
     beside: tuple[Path, ...] = ()
     keep_refs: bool = True
+    prepared: bool = False
     sidecars: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     rejected: Sequence[Rejected] = ()
     left: Mapping[str, str] = field(default_factory=dict)
@@ -209,7 +212,7 @@ class SourceTable:
 #: by the options of ``prepare`` (``only={"format": ...}``).
 FORMATS = (
     "chexpert", "chexpert-plus", "nih", "nih-google", "mimic-cxr", "padchest", "openi", "vindr",
-    "brax", "rsna", "siim", "folder", "medmnist", "table", "dicom", "phantom",
+    "brax", "rsna", "siim", "folder", "medmnist", "table", "dicom", "dataset", "phantom",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from cxrtool.core.errors import InputError
-from cxrtool.data.columns import DATASET
+from cxrtool.data.columns import DATASET, MANIFEST
 from cxrtool.data.sources.tree import (
     DICOM_SUFFIXES,
     HIDDEN,
@@ -28,6 +28,8 @@ from cxrtool.data.sources.tree import (
 
 #: What `prepare` takes for a format where none is given.
 AUTO = "auto"
+#: The format of the manifest of a dataset directory, which a person has edited.
+EDITED = "dataset"
 
 
 _GOOGLE = ("*test_labels.csv", "*validation_labels.csv", "*individual_readers.csv")
@@ -129,13 +131,15 @@ def recognize(source: Path) -> Recognized:
         InputError: It is not there, has no known format, or has several.
     """
     if source.is_file():
+        if source.name == MANIFEST and (source.parent / DATASET).is_file():
+            return Recognized(EDITED, DATASET)
         return _of_file(source)
     if not source.is_dir():
         raise InputError("no such file or folder", file=source)
     listing = functools.cache(_listing)
     own, folders = listing(source)
     if DATASET in own:
-        hint = "other commands read it as it is; --format table reads its manifest anew"
+        hint = "other commands read it as it is; --format dataset reads an edited manifest anew"
         raise InputError("is a data set of cxr already", file=source, hint=hint)
     if recognized := _of_tables(source, own):
         return recognized
