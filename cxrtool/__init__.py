@@ -11,7 +11,7 @@ when it is first used; all other modules are the package's own affair and may ch
     label_table(frame)       the same for a table of reports
     run(command, ...)        any command, as on the command line
 
-See `docs/python.md` for examples, which the tests run.
+See `docs/how-to/python.md` for examples, which the tests run.
 """
 
 from __future__ import annotations

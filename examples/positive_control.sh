@@ -9,7 +9,7 @@
 # are blurred (BLUR, pixels of 256). Each seed has people of its own, so that verdicts are about what makes the images and
 # not about one set of them. dose.png shows what each is worth beside the duplicates, dose.md says it. Ends with 5 where
 # the verdicts are not as they must be. Give the command again to go on where it stopped; --smoke runs the whole path in
-# minutes, in WORK/smoke, and judges nothing. Images of another generator take the same way (docs/datasets.md).
+# minutes, in WORK/smoke, and judges nothing. Images of another generator take the same way (docs/how-to/datasets.md).
 # Needs cxr and its python3 on the PATH.
 #
 # Sizes by environment: IMAGES (1000 real ones, of which TRAIN=0.3 of the patients are trained on), SIZE (32), CLASSES

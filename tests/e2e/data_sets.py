@@ -1,4 +1,4 @@
-"""Public data sets in miniature: the layouts of ``docs/datasets.md``, with invented rows.
+"""Public data sets in miniature: the layouts of ``docs/how-to/datasets.md``, with invented rows.
 
 Each function writes one set below a folder as its download lies on disk, and is called as the row
 of the table is. What `cxr prepare` must make of it stands beside, in `EXPECTED`.

@@ -1,4 +1,4 @@
-"""The commands of docs/clip_weights.md, on small stand-ins of what they name, and what follows."""
+"""The commands of the page on weights of CLIPs, on small stand-ins of what they name, and more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.clip.conftest import no_network as no_network
 from tests.unit.clip.conftest import write_dataset
 from tests.unit.clip.openai_form import CONFIG, OpenAIForm
 
-PAGE = REPOSITORY / "docs" / "clip_weights.md"
+PAGE = REPOSITORY / "docs" / "how-to" / "clip_weights.md"
 HF = ("clip-biomed", "clip-medsiglip")
 
 

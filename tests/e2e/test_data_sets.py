@@ -15,7 +15,7 @@ from cxrtool.data.sources.base import FORMATS
 from cxrtool.data.sources.recognition import recognize
 from tests.e2e.data_sets import EXPECTED, LAYOUTS
 
-PAGE = Path(__file__).parents[2] / "docs" / "datasets.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "datasets.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 #: Name of a set -> the cells of its row.
 ROWS = {

@@ -12,7 +12,7 @@ import pytest
 import cxrtool
 from tests.e2e.chain import Chain
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "python.md"
 
 
 def test_the_page_on_python_is_true(

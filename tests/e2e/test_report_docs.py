@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conftest import REPOSITORY
 
-PAGE = REPOSITORY / "docs" / "reports.md"
+PAGE = REPOSITORY / "docs" / "how-to" / "reports.md"
 
 
 def test_the_page_on_reports_is_true(entry_points: dict[str, str], tmp_path: Path) -> None:

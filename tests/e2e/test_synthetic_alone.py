@@ -1,6 +1,6 @@
 """From a generator that was shared, and nothing else, to images, a classifier and predictions.
 
-The commands are those of docs/sharing.md, with the names and sizes of a small generator.
+The commands are those of docs/how-to/sharing.md, with the names and sizes of a small generator.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.unit.generators.conftest import ellipse_set
 
 SMALL = {"size": 16, "batch": 8, "kimg": 0.016, "checkpoint": "last", "preset": "tiny"}
 QUICK = {"arch": "small_cnn", "steps": 4, "batch": 8, "eval_every": 2}
-PAGE = REPOSITORY / "docs" / "sharing.md"
+PAGE = REPOSITORY / "docs" / "how-to" / "sharing.md"
 
 
 def start(name: str, out: Path, **options: Any) -> Outcome:

@@ -67,7 +67,7 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     )
     pretrained: Path | None = option(
         "Weights to start from: a file (see --tag), a folder of open_clip or transformers, or an"
-        " output of finetune-clip (docs/clip_weights.md).",
+        " output of finetune-clip (docs/how-to/clip_weights.md).",
         role="pretrained",
     )
     tag: str | None = option(

@@ -57,7 +57,8 @@ class Config:
         listed=True,
     )
     format: str = option(
-        "Form of the source, as docs/datasets.md shows each; auto recognizes it by its files.",
+        "Form of the source, as docs/how-to/datasets.md shows each; auto recognizes it by its"
+        " files.",
         AUTO,
         choices=(AUTO, *FORMATS),
     )

@@ -274,5 +274,5 @@ def _unknown(source: Path) -> InputError:
     return InputError(
         "no data set, table, DICOM file or folder of images is recognized here",
         file=source,
-        hint="name its form with --format; docs/datasets.md shows what each looks like on disk",
+        hint="name its form with --format; docs/how-to/datasets.md shows each as it lies on disk",
     )
