@@ -1,4 +1,4 @@
-"""What mkdocs cannot do by itself: pages of the reference, and links to files of the repository.
+"""What mkdocs cannot do by itself: pages of the reference, links to files, no network.
 
 Pages link to scripts and notes by relative paths, as they lie in the repository, so that they work
 where the sources are read, too. The site holds a copy of each linked file as a page below
@@ -21,6 +21,8 @@ SOURCE = "source"
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)((?:#[^)\s]*)?)(?=\))")
 LANGUAGES = {".py": "python", ".sh": "bash", ".toml": "toml", ".yaml": "yaml", ".csv": "text"}
 PICTURES = (".png", ".webp", ".jpg", ".svg")
+SEARCH = "search_from_disk.js"
+SHIM = re.compile(r"https://unpkg\.com/iframe-worker/shim")
 MOST = 60_000  # characters of a file that is shown
 
 
@@ -62,6 +64,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Turn links to files of the repository into links to their pages."""
     return LINK.sub(lambda link: relinked(page.file.src_uri, link[1], link[2]), markdown)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Load the script for searches on a disk from the site, not from elsewhere."""
+    return SHIM.sub(posixpath.relpath(SEARCH, posixpath.dirname(page.url) or "."), output)
+
+
+def on_post_template(output_content: str, template_name: str, **_: Any) -> str:
+    """The same in the page of a server for what is not there."""
+    return SHIM.sub(f"/{SEARCH}", output_content) if template_name == "404.html" else output_content
 
 
 def place_of(path: str) -> str:
