@@ -189,7 +189,7 @@ complete -c cxr -n '__fish_seen_subcommand_from edit' -l judge -r -d 'Output of 
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l threshold -r -d 'Probability from which the teacher reads a label as present.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l seed -r -d 'Seed of generated starts.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l against -x -a 'neutral negation' -d 'Other end of the text direction. neutral: a text that names nothing; negation: the target denied (for a CLIP that understands a denial, as small ones hardly do).'
-complete -c cxr -n '__fish_seen_subcommand_from edit' -l guidance -r -d 'How strongly the labels change; mild is 0.6 times that, severe 1.6 times. May be repeated, to edit every image at each of them. Default: 2.5.'
+complete -c cxr -n '__fish_seen_subcommand_from edit' -l guidance -r -d 'How strongly the labels change; mild is 0.7 times that, severe 1.6 times. May be repeated, to edit every image at each of them. Default: 2.5.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l text-weight -r -d 'Weight of the text in the loss; may be repeated, to edit every image at each of them. Default: 1.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l steps -r -d 'Steps per image. Default: 300.'
 complete -c cxr -n '__fish_seen_subcommand_from edit' -l lr -r -d 'Peak learning rate.'

@@ -19,7 +19,7 @@ from cxrtool.editing.targets import SEVERITY, SIDE, Part, Target
 from cxrtool.training.protocols import LabelChange, LabelEditor
 from cxrtool.training.rng import torch_generator
 
-SEVERITIES = {"mild": 0.6, "moderate": 1.0, "severe": 1.6}  # times the guidance
+SEVERITIES = {"mild": 0.7, "moderate": 1.0, "severe": 1.6}  # times the guidance
 OBEYED = (SIDE, SEVERITY)
 
 

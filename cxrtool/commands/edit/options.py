@@ -16,8 +16,8 @@ from cxrtool.editing.targets import GUIDANCE
 # read as by extract-reports 6. 12: a target that is no assertion is refused.
 # 13: a control, and a verdict by what did not steer. 14: StyleCLIP's two methods alone.
 # 15: eight controls. 16: every judge is told. 17: a flow edits by its labels.
-# 18: the judging CLIP is called so
-FORMAT = 18
+# 18: the judging CLIP is called so. 19: mild is seen on both sides
+FORMAT = 19
 
 LATENT = {"method": ("latent", None)}
 GLOBAL = {"method": ("global",)}
@@ -93,7 +93,7 @@ class Config(SelectionOptions, Computing):
         choices=("neutral", "negation"),
     )
     guidance: tuple[float, ...] = option(
-        "How strongly the labels change; mild is 0.6 times that, severe 1.6 times. May be repeated,"
+        "How strongly the labels change; mild is 0.7 times that, severe 1.6 times. May be repeated,"
         " to edit every image at each of them. Default: 2.5.",
         (),
         panel="Labels of a flow",
