@@ -8,7 +8,10 @@ same. Here all pairs of one group share the target mass:
     P[i, j] = [g_i = g_j] / #{k : g_k = g_i},
     L = 1/2 (CE(s A B^T, P) + CE(s B A^T, P)),   s = exp(logit_scale) <= 100.
 
-With N different groups this is InfoNCE itself.
+With N different groups this is InfoNCE itself. A network with a `logit_bias` b (SigLIP, Zhai et al.
+2023) is trained as it was before, every pair of the batch by itself:
+
+    L = -1/N sum_ij log sigmoid(z_ij (s a_i . b_j + b)),   z_ij = 1 if g_i = g_j else -1.
 
 So that a CLIP learns "no effusion" from "effusion", a second loss goes by `Claims`, made from the
 texts of the pairs, a reader that finds labels in a text, and prompt templates: for every pair and
@@ -69,6 +72,23 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, groups: Tenso
     return 0.5 * (
         functional.cross_entropy(logits, targets) + functional.cross_entropy(logits.T, targets)
     )
+
+
+def sigmoid_loss(
+    images: Tensor, texts: Tensor, scale: Tensor, bias: Tensor, groups: Tensor
+) -> Tensor:
+    """Whether each image and each text of a batch belong together, N^2 binary questions.
+
+    Args:
+        images: [N, D] unit embeddings.
+        texts: [N, D] unit embeddings; row i belongs to image i.
+        scale: Scalar, the inverse temperature exp(logit_scale).
+        bias: Scalar, logit_bias.
+        groups: [N] integer group numbers (see the module).
+    """
+    logits = scale * images @ texts.T + bias
+    same = groups[:, None] == groups[None, :]
+    return -functional.logsigmoid(torch.where(same, logits, -logits)).sum() / len(images)
 
 
 def clamp_temperature(logit_scale: Tensor) -> None:

@@ -4,8 +4,9 @@ In: pairs (uint8 images, tokens, groups) and a recipe. Out: a `ClipTrainer` whos
 steps is a pure function of pairs, recipe and seed: batches, wordings and augmentation are drawn
 from the step number, so a resumed training needs the weights, the optimizer and one number. The
 method is CLIP's (Radford et al. 2021): AdamW, linear warm-up and cosine, learned temperature
-clamped at 100. Several processes embed a part of each batch; the features are gathered, so that
-every pair is contrasted with the whole batch, and gradients flow back through the gathering.
+clamped at 100; networks with a `logit_bias` keep SigLIP's loss, whose temperature is free. Several
+processes embed a part of each batch; the features are gathered, so that every pair is contrasted
+with the whole batch, and gradients flow back through the gathering.
 
 `ClipTask` is that training as the loop sees it: held-out evaluations, and the best network so far.
 Checkpoints are written as time passes; since every step is a function of its number, the moments of
@@ -23,7 +24,13 @@ import torch
 from open_clip import SimpleTokenizer
 from torch import Tensor, nn
 
-from cxrtool.clip.losses import Claims, claim_loss, clamp_temperature, contrastive_loss
+from cxrtool.clip.losses import (
+    Claims,
+    claim_loss,
+    clamp_temperature,
+    contrastive_loss,
+    sigmoid_loss,
+)
 from cxrtool.clip.model import ClipModel
 from cxrtool.core.errors import GateError
 from cxrtool.data.images import to_float
@@ -161,7 +168,8 @@ class ClipTrainer:
         loss.backward()
         self.world.mean_gradients(self.model.network.parameters())
         self.optimizer.step()
-        clamp_temperature(self.model.network.logit_scale)
+        if _bias(self.model.network) is None:
+            clamp_temperature(self.model.network.logit_scale)
         self.step_number += 1
         return float(loss.detach())
 
@@ -194,7 +202,11 @@ class ClipTrainer:
     ) -> Tensor:
         """What is minimized: of the rows of pairs, whose vectors are [B, D] and [B, D]."""
         model, recipe, scale = self.model, self.recipe, self.model.network.logit_scale.exp()
-        loss = contrastive_loss(vectors, texts, scale, sent(pairs.groups[rows], model.device))
+        groups, bias = sent(pairs.groups[rows], model.device), _bias(model.network)
+        if bias is None:
+            loss = contrastive_loss(vectors, texts, scale, groups)
+        else:
+            loss = sigmoid_loss(vectors, texts, scale, bias, groups)
         if pairs.claims is not None and self.pairs.claims is not None and recipe.negation_weight:
             drawn = pairs.claims.drawn(rng)
             prompts = self._embedded(model.embed_tokens, drawn.to(model.device))
@@ -262,12 +274,27 @@ def _lock(network: Any, parts: Sequence[str]) -> list[nn.Module]:
     ]
 
 
+def _bias(network: Any) -> Tensor | None:
+    """What SigLIP adds to its logits; None of other networks."""
+    bias: Tensor | None = getattr(network, "logit_bias", None)
+    return bias
+
+
 def _parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """Matrices decay; biases, norms, embeddings and the temperature do not."""
+    """Matrices decay; biases, norms, embeddings, tokens and the temperature do not.
+
+    Embeddings of positions are named by the towers themselves (``no_weight_decay``).
+    """
+    spared = {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, module in network.named_modules()
+        for name in getattr(module, "no_weight_decay", set)()
+    }
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            groups[parameter.ndim >= 2 and "embedding" not in name].append(parameter)
+            is_matrix = parameter.squeeze().ndim >= 2
+            groups[is_matrix and "embedding" not in name and name not in spared].append(parameter)
     return [
         {"params": own, "weight_decay": WEIGHT_DECAY if decays else 0.0}
         for decays, own in groups.items()

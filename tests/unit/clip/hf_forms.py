@@ -1,13 +1,14 @@
 """Folders in the forms in which people have CLIPs, with random weights, and their readers.
 
-Each is written by the library whose form it is, and read by that library's own classes: `embed` of
-a stand-in takes gray levels and texts, and knows nothing of this project.
+Each is written by the library whose form it is, and read by classes of another or by plain torch:
+`embed` of a stand-in takes gray levels and texts, and knows nothing of this project nor of
+open_clip.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cxrtool.clip.model import ClipModel
+
+from .openai_form import CONFIG, CONTEXT, OpenAIForm
 
 TEXTS = ["no pleural effusion", "enlarged heart", "a left effusion, and an enlarged heart"]
 WORDS = sorted({word.strip(",") for text in TEXTS for word in text.split()})
@@ -256,16 +259,58 @@ def open_clip_siglip(folder: Path) -> StandIn:
     open_clip.model.set_model_preprocess_cfg(network, {**normal, "resize_mode": "squash"})
     words = open_clip.tokenizer.HFTokenizer(str(folder), context_length=16, clean="canonicalize")
     save_for_hf(network, words, model_cfg, folder)
-    theirs, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
-    their_words = open_clip.get_tokenizer(f"local-dir:{folder}")
-    theirs.eval()
-    return StandIn(
-        folder,
-        160,
-        theirs.encode_image,
-        lambda texts: theirs.encode_text(their_words(list(texts))),
-        lambda gray: transform(Image.fromarray(gray)),
+    trunk = timm.create_model("test_vit3", num_classes=0, img_size=160)
+    trunk.load_state_dict(network.visual.trunk.state_dict())
+    tower = _siglip_text_tower(network.text.state_dict(), vocabulary)
+    their_words = _tokens(folder, 16)
+
+    def texts(given: Sequence[str]) -> Tensor:
+        vectors: Tensor = tower(input_ids=their_words(given).input_ids).pooler_output
+        return vectors
+
+    return StandIn(folder, 160, trunk.eval(), texts, _standardized([0.5] * 3, [0.5] * 3))
+
+
+def _siglip_text_tower(state: Mapping[str, Tensor], vocabulary: int) -> Any:
+    """Transformers' class with the weights of open_clip's."""
+    tower = transformers.SiglipTextModel(
+        transformers.SiglipTextConfig(
+            hidden_size=32,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            hidden_act="gelu",
+            vocab_size=vocabulary,
+            max_position_embeddings=16,
+            projection_size=96,
+            pad_token_id=1,
+        )
     )
+    names = {
+        "token_embedding.weight": "embeddings.token_embedding.weight",
+        "positional_embedding": "embeddings.position_embedding.weight",
+        "ln_final.": "final_layer_norm.",
+        "text_projection.": "head.",
+        "transformer.resblocks.": "encoder.layers.",
+        ".ln_": ".layer_norm",
+        ".attn.out_proj": ".self_attn.out_proj",
+        ".mlp.c_fc": ".mlp.fc1",
+        ".mlp.c_proj": ".mlp.fc2",
+    }
+    renamed: dict[str, Tensor] = {}
+    for name, value in state.items():
+        for theirs, wanted in names.items():
+            name = name.replace(theirs, wanted)
+        stem, inner, kind = name.partition(".attn.in_proj_")
+        thirds = zip("qkv", value.chunk(3), strict=True) if inner else ()
+        renamed |= {f"{stem}.self_attn.{which}_proj.{kind}": third for which, third in thirds}
+        if not inner:
+            renamed[name] = value
+    (prefix,) = {
+        name.removesuffix("head.bias") for name in tower.state_dict() if "head.bias" in name
+    }
+    tower.load_state_dict({prefix + name: value for name, value in renamed.items()})
+    return tower.eval()
 
 
 def _of_transformers(folder: Path, model: Any, processor: Any, length: int, **save: Any) -> StandIn:
@@ -349,28 +394,36 @@ def laion(folder: Path, second: str) -> StandIn:
     stand_in = transformers_clip(folder, "gelu")
     foreign = folder / "model.safetensors"
     model = transformers.CLIPModel.from_pretrained(folder)
-    own = _random(open_clip.CLIP(**LAION))
+    own = OpenAIForm(quick=False)
     torch.save(own.state_dict(), folder / "open_clip_pytorch_model.bin")
     if second == "pytorch_model.bin":
         foreign.unlink()
         torch.save(model.state_dict(), folder / second)
     normal = {"mean": OPENAI_MEAN, "std": OPENAI_STD}
-    _write(folder / "open_clip_config.json", {"model_cfg": LAION, "preprocess_cfg": normal})
-    words = open_clip.get_tokenizer(context_length=16)
+    _write(folder / "open_clip_config.json", {"model_cfg": CONFIG, "preprocess_cfg": normal})
+    vocabulary = open_clip.SimpleTokenizer()
+    start, end = "<start_of_text>", "<end_of_text>"
+    words = transformers.CLIPTokenizer(
+        vocab=vocabulary.encoder,
+        merges=list(vocabulary.bpe_ranks),
+        bos_token=start,
+        eos_token=end,
+        unk_token=end,
+    )
+
+    def tokens(texts: Sequence[str]) -> Tensor:
+        rows = torch.zeros(len(texts), CONTEXT, dtype=torch.long)
+        for row, numbers in zip(rows, words(list(texts)).input_ids, strict=True):
+            row[: len(numbers)] = torch.tensor(numbers)
+        return rows
+
     return StandIn(
         folder,
         stand_in.size,
         own.encode_image,
-        lambda texts: own.encode_text(words(list(texts))),
+        lambda texts: own.encode_text(tokens(texts)),
         _standardized(OPENAI_MEAN, OPENAI_STD),
     )
-
-
-LAION: dict[str, Any] = {
-    "embed_dim": 16,
-    "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
-    "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-}
 
 
 FORMS: dict[str, Callable[[Path], StandIn]] = {

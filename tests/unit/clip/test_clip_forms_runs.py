@@ -23,6 +23,7 @@ from cxrtool.core.runs.execution import execute
 from . import hf_forms as forms
 from .conftest import write_dataset
 from .hf_forms import FORMS, TEXTS, agree, gray, ours
+from .openai_form import CONFIG
 
 finetune_clip = cli.stages()["finetune-clip"]
 pytestmark = pytest.mark.usefixtures("no_network")
@@ -117,7 +118,7 @@ def test_a_size_that_cannot_be_had_is_one_line(
     monkeypatch: pytest.MonkeyPatch, tower: str, size: int, said: str
 ) -> None:
     vision = {"timm_model_name": tower, "timm_pool": "avg", "image_size": 160}
-    toy = {**forms.LAION, "vision_cfg": vision}
+    toy = {**CONFIG, "vision_cfg": vision}
     monkeypatch.setitem(factory._MODEL_CONFIGS, "toy", toy)
     with pytest.raises(UsageError, match=said) as caught:
         create(resolve("toy", size=size), seed=0, device="cpu")

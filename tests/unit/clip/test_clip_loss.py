@@ -7,12 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from open_clip.loss import SigLipLoss
 from torch.nn import functional
 
 from cxrtool.clip.losses import (
     MAX_SCALE,
     clamp_temperature,
     contrastive_loss,
+    sigmoid_loss,
     soft_targets,
 )
 from cxrtool.clip.texts import group_numbers
@@ -50,6 +52,21 @@ def test_without_duplicates_it_is_the_loss_of_clip() -> None:
     )
     found = contrastive_loss(images, texts, torch.tensor(5.0), diagonal)
     assert float(found) == pytest.approx(float(infonce))
+
+
+@pytest.mark.parametrize("groups", [[0, 1, 2, 3, 4], [0, 1, 0, 0, 2], [0, 0, 0, 0, 0]])
+def test_the_sigmoid_loss_is_its_definition(groups: list[int]) -> None:
+    images, texts = _unit(5, 7, 0), _unit(5, 7, 1)
+    scale, bias = torch.tensor(9.0), torch.tensor(-2.0)
+    loss = float(sigmoid_loss(images, texts, scale, bias, torch.tensor(groups)))
+    total = 0.0
+    for i in range(5):
+        for j in range(5):
+            sign = 1 if groups[i] == groups[j] else -1
+            total += math.log1p(math.exp(-sign * (9.0 * float(images[i] @ texts[j]) - 2.0)))
+    assert loss == pytest.approx(total / 5)
+    if len(set(groups)) == 5:
+        assert loss == pytest.approx(float(SigLipLoss()(images, texts, scale, bias)))
 
 
 def test_equal_texts_are_not_pushed_apart() -> None:

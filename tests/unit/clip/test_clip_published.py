@@ -166,7 +166,7 @@ def _write(kind: str, quick: bool, folder: Path) -> Path:
     if kind == "safetensors":
         save_file(state, folder / "bare.safetensors")
         return folder / "bare.safetensors"
-    if kind == "open_clip":
+    if kind in {"open_clip", "epoch"}:
         network = build(Architecture("toy", CONFIG, published.default_preprocess()), 0)
         network.load_state_dict(state)
         state = network.state_dict()
@@ -174,6 +174,10 @@ def _write(kind: str, quick: bool, folder: Path) -> Path:
         state = {name: value.half() for name, value in state.items()}
     if kind == "wrapped":
         state = {"state_dict": {f"module.{name}": value for name, value in state.items()}}
+    if kind == "epoch":  # of open_clip's own training, in several processes
+        wrapped = {f"module.{name}": value for name, value in state.items()}
+        moments = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 5e-4}]}
+        state = {"epoch": 3, "name": "run", "state_dict": wrapped, "optimizer": moments}
     path = folder / f"{kind}.pt"
     torch.save(state, path, _use_new_zipfile_serialization=kind != "legacy")
     return path
@@ -201,6 +205,8 @@ OPENAI = published.default_preprocess()
         ("safetensors", "ViT-B-32-quickgelu", None, True, "OpenAI's mean"),
         ("safetensors", "RN50", None, True, ""),  # all that are published
         ("open_clip", "ViT-B-32", None, False, "GELU and OpenAI's mean"),
+        ("epoch", "ViT-B-32", None, False, "GELU and OpenAI's mean"),
+        ("epoch", "ViT-B-32", "metaclip_400m", True, ""),
         ("safetensors", "ViT-S-32", None, False, "none are published"),
         ("buffers", "ViT-S-32", None, True, "none are published"),
     ],

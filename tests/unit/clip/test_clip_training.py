@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
+from cxrtool.clip.architecture import resolve
 from cxrtool.clip.holdout import HeldOut, embed_all, evaluate, text_vectors
-from cxrtool.clip.losses import contrastive_loss
+from cxrtool.clip.losses import MAX_SCALE, contrastive_loss, sigmoid_loss
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.templates import Templates
-from cxrtool.clip.training import ClipTrainer, Recipe
+from cxrtool.clip.training import ClipTrainer, Recipe, _parameter_groups
 from cxrtool.training.augment import augment
 from cxrtool.training.rng import numpy_rng
 from cxrtool.training.world import World
 
 from .conftest import TEXTS, micro, square_pairs, squares
+from .hf_forms import FORMS
 
 
 def _trainer(seed: int = 0, **changes: Any) -> ClipTrainer:
@@ -83,6 +91,47 @@ def test_the_seed_decides() -> None:
     a.step()
     b.step()
     assert not _same(_weights(a), _weights(b))
+
+
+def test_a_network_with_a_bias_is_trained_by_the_sigmoid_loss() -> None:
+    micro_of_siglip = replace(micro(), model_cfg={**micro().model_cfg, "init_logit_bias": -10})
+    model = create(micro_of_siglip, seed=0, device="cpu")
+    with torch.no_grad():
+        model.network.logit_scale.fill_(math.log(MAX_SCALE) + 0.2)  # as published
+    trainer = ClipTrainer(model, square_pairs(model), Recipe(batch=16, steps=2, lr=1e-3, seed=0))
+    rows, pairs = np.arange(16), trainer.pairs
+    generator = torch.Generator().manual_seed(0)
+    x, y = (functional.normalize(torch.randn(16, 8, generator=generator), dim=1) for _ in "xy")
+    scale, bias = model.network.logit_scale.exp(), model.network.logit_bias
+    loss = trainer._objective(x, y, pairs, rows, np.random.default_rng(0))
+    assert torch.equal(loss, sigmoid_loss(x, y, scale, bias, pairs.groups[rows]))
+    trainer.step()
+    assert float(model.network.logit_bias.detach()) != -10
+    assert float(model.network.logit_scale.detach().exp()) > MAX_SCALE
+
+
+@pytest.mark.parametrize("form", ["micro", "biomedclip", "siglip of open_clip", "medsiglip"])
+def test_matrices_decay_and_embeddings_do_not(form: str, tmp_path: Path) -> None:
+    chosen = micro() if form == "micro" else resolve(None, FORMS[form](tmp_path / "w").folder)
+    network = create(chosen, seed=0, device="cpu").network
+    decays = {
+        id(parameter): group["weight_decay"] > 0
+        for group in _parameter_groups(network)
+        for parameter in group["params"]
+    }
+    weights = {
+        id(module.weight)
+        for module in network.modules()
+        if isinstance(module, (nn.Linear, nn.Conv2d))
+    }
+    spared = "(?i)bias|norm|ln_|embed|token|logit|latent|gamma"
+    for name, parameter in network.named_parameters():
+        if id(parameter) in weights and "patch_embed" in name:
+            assert decays[id(parameter)], name
+        elif re.search(spared, name):
+            assert not decays[id(parameter)], name
+        else:
+            assert decays[id(parameter)], name
 
 
 @pytest.mark.parametrize("batch", [24, 40, 96, 200])
