@@ -9,7 +9,7 @@ held-out patients best, which may be the one before training.
 import math
 from typing import Any
 
-from cxrtool.clip import architecture, holdout
+from cxrtool.clip import holdout, sources
 from cxrtool.clip.architecture import Architecture
 from cxrtool.clip.holdout import HeldOut, chance, mean_recall
 from cxrtool.clip.model import ClipModel, create
@@ -41,7 +41,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     dataset = manifest.load_dataset(config.data)
     templates = load_templates(str(config.templates_file or config.templates))
     train, val = (part_of(dataset, config, templates, held_out=side) for side in (False, True))
-    chosen = architecture.resolve(
+    chosen = sources.resolve(
         config.model,
         config.pretrained,
         tag=config.tag,

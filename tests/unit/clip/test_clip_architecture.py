@@ -13,7 +13,8 @@ import torch
 from open_clip import pretrained
 from safetensors.torch import save_file
 
-from cxrtool.clip.architecture import CONFIG_FILE, build, local_configs, resolve
+from cxrtool.clip.architecture import CONFIG_FILE, build
+from cxrtool.clip.sources import local_configs, resolve
 from cxrtool.core.errors import InputError, UsageError
 
 from .conftest import micro, write_config

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cxrtool.clip.architecture import resolve
 from cxrtool.clip.model import create
+from cxrtool.clip.sources import resolve
 
 from .hf_forms import FORMS, TEXTS, agree, gray, ours
 

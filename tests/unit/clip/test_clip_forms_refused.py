@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from cxrtool.clip.architecture import resolve
 from cxrtool.clip.model import create
+from cxrtool.clip.sources import resolve
 from cxrtool.core.errors import CxrError, UsageError
 
 from . import hf_forms as forms

@@ -14,8 +14,8 @@ from open_clip import factory
 from PIL import Image
 
 from cxrtool import cli, clip
-from cxrtool.clip.architecture import resolve
 from cxrtool.clip.model import create
+from cxrtool.clip.sources import resolve
 from cxrtool.core.config.values import resolve as options
 from cxrtool.core.errors import CxrError, UsageError
 from cxrtool.core.runs.execution import execute

@@ -12,8 +12,9 @@ import transformers
 from open_clip import factory
 
 from cxrtool.clip import huggingface
-from cxrtool.clip.architecture import CONFIG_FILE, Architecture, build, resolve
+from cxrtool.clip.architecture import CONFIG_FILE, Architecture, build
 from cxrtool.clip.model import create
+from cxrtool.clip.sources import resolve
 
 from .hf_forms import PUBMEDBERT, bert_tokenizer
 

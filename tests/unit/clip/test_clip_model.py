@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cxrtool.clip.architecture import resolve
 from cxrtool.clip.model import ClipModel, create, load
+from cxrtool.clip.sources import resolve
 from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 from cxrtool.training.models import save_model

@@ -25,8 +25,9 @@ from torch.nn import functional
 
 from cxrtool import cli, clip
 from cxrtool.clip import weights as published
-from cxrtool.clip.architecture import CONFIG_FILE, Architecture, build, resolve, tokenizer
+from cxrtool.clip.architecture import CONFIG_FILE, Architecture, build, tokenizer
 from cxrtool.clip.model import ClipModel, create
+from cxrtool.clip.sources import resolve
 from cxrtool.core import console
 from cxrtool.core.config.values import resolve as options
 from cxrtool.core.errors import InputError, UsageError

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cxrtool.clip.architecture import resolve
 from cxrtool.clip.holdout import HeldOut, embed_all, evaluate, text_vectors
 from cxrtool.clip.losses import MAX_SCALE, contrastive_loss, sigmoid_loss
 from cxrtool.clip.model import ClipModel, create
+from cxrtool.clip.sources import resolve
 from cxrtool.clip.templates import Templates
 from cxrtool.clip.training import ClipTrainer, Recipe, _parameter_groups
 from cxrtool.training.augment import augment
