@@ -58,7 +58,7 @@ _cxr() {
     "finetune-clip")
       flags="--text --model --pretrained --tag --size --epochs --steps --batch --lr --lock --seed --allow-download --no-allow-download --templates --templates-file --wordings --positives --negation-weight --min-patients --augment --select-by --patience --precision --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
-        --lock) COMPREPLY=($(compgen -W "image text norms none" -- "$cur")); return ;;
+        --lock) COMPREPLY=($(compgen -W "image text norms batch-norms none" -- "$cur")); return ;;
         --templates) COMPREPLY=($(compgen -W "radiograph image" -- "$cur")); return ;;
         --wordings) COMPREPLY=($(compgen -W "auto plain templates" -- "$cur")); return ;;
         --positives) COMPREPLY=($(compgen -W "text labels none" -- "$cur")); return ;;

@@ -43,7 +43,8 @@ from cxrtool.training.world import World, share_batch_norms
 
 WARMUP_FRAC = 0.1  # share of the steps that the learning rate rises
 WEIGHT_DECAY = 0.05
-NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+NORMS = (nn.LayerNorm, nn.GroupNorm, *BATCH_NORMS)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Recipe:
         steps: Steps in all.
         lr: Peak learning rate.
         augment: "mild" or "none".
-        lock: Parts that stay as they are: "image", "text", "norms".
+        lock: Parts that stay as they are: "image", "text", "norms", "batch-norms".
         seed: Of batches, wordings and augmentation.
         negation_weight: Weight of the loss that tells claims from their denials.
         bfloat16: Run both towers in bfloat16 (autocast); embeddings and losses stay float32.
@@ -262,16 +263,14 @@ def _lock(network: Any, parts: Sequence[str]) -> list[nn.Module]:
     elif "text" in parts:
         frozen += [network.transformer, network.token_embedding, network.ln_final]
         frozen += [network.positional_embedding, network.text_projection]
+    kinds = NORMS if "norms" in parts else BATCH_NORMS if "batch-norms" in parts else ()
     norms = {name: module for name, module in network.named_modules() if isinstance(module, NORMS)}
-    if "norms" in parts:
-        frozen += norms.values()
-    for part in frozen:
+    still = {name: module for name, module in norms.items() if isinstance(module, kinds)}
+    for part in (*frozen, *still.values()):
         part.requires_grad_(False)
-    return [
-        module
-        for name, module in norms.items()
-        if "norms" in parts or ("image" in parts and name.startswith("visual."))
-    ]
+    if "image" in parts:
+        still |= {name: module for name, module in norms.items() if name.startswith("visual.")}
+    return list(still.values())
 
 
 def _bias(network: Any) -> Tensor | None:

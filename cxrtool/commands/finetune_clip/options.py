@@ -21,8 +21,9 @@ LR_SCRATCH, LR_PRETRAINED = 1e-3, 1e-5
 # bring their activation, mean and deviation; bicubic resampling stays in range; texts are read as
 # by extract-reports 4; units join studies and copies; keys of prepared pixels. 6: texts are read as
 # by extract-reports 6. 10: the weights name seen.json in their header. 11: model.json names the
-# words of the texts. 12: the network before training may be kept; full stops tell no texts apart
-FORMAT = 12
+# words of the texts. 12: the network before training may be kept; full stops tell no texts apart.
+# 13: LayerNorm trains; SigLIP keeps its loss; an untrained start is from scratch
+FORMAT = 13
 SEVERAL = True  # torchrun
 TRAINED = {"text": AnyBut((ORIGINAL,))}
 """Where an option of the training applies: with ``--text original`` nothing is trained."""
@@ -89,11 +90,12 @@ class Config(SelectionOptions, PolicyOptions, Computing):
         min=0,
     )
     lock: tuple[str, ...] = option(
-        "Part that is not trained: image tower, text tower, norms; may be repeated. none trains"
-        " all. Default: none from scratch, else norms.",
+        "Part that is not trained: image tower, text tower, norms, batch-norms (those with running"
+        " statistics, of ResNets); may be repeated. none trains all. Default: none from scratch,"
+        " else batch-norms.",
         (),
         only=TRAINED,
-        choices=("image", "text", "norms", "none"),
+        choices=("image", "text", "norms", "batch-norms", "none"),
         metavar="PART",
     )
     seed: int = option("Seed of weights, order and augmentation.", 0, min=0)
@@ -171,8 +173,8 @@ class Config(SelectionOptions, PolicyOptions, Computing):
 
     @property
     def locked(self) -> tuple[str, ...]:
-        """Parts that are not trained; norms, where weights are given and nothing was asked for."""
-        default = () if self.from_scratch else ("norms",)
+        """Parts that are not trained; of given weights by default the norms with statistics."""
+        default = () if self.from_scratch else ("batch-norms",)
         return tuple(part for part in self.lock or default if part != "none")
 
     def validate(self) -> None:

@@ -19,7 +19,7 @@ from cxrtool.clip.losses import MAX_SCALE, contrastive_loss, sigmoid_loss
 from cxrtool.clip.model import ClipModel, create
 from cxrtool.clip.sources import resolve
 from cxrtool.clip.templates import Templates
-from cxrtool.clip.training import ClipTrainer, Recipe, _parameter_groups
+from cxrtool.clip.training import ClipTrainer, Recipe, _lock, _parameter_groups
 from cxrtool.training.augment import augment
 from cxrtool.training.rng import numpy_rng
 from cxrtool.training.world import World
@@ -215,6 +215,20 @@ def test_a_locked_part_stays_as_it_is(part: str, stays: str, moves: str) -> None
     after = _weights(trainer)
     assert torch.equal(before[stays], after[stays])
     assert not torch.equal(before[moves], after[moves])
+
+
+@pytest.mark.parametrize(
+    ("lock", "still"), [((), 0), (("batch-norms",), 2), (("norms",), 3), (("image",), 2)]
+)
+def test_norms_with_statistics_are_locked_by_themselves(lock: tuple[str, ...], still: int) -> None:
+    network = nn.Module()
+    network.visual = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4))
+    network.ln_final = nn.LayerNorm(4)
+    assert len(_lock(network, lock)) == still
+    trains = [parameter.requires_grad for parameter in network.ln_final.parameters()]
+    assert trains == [lock != ("norms",)] * 2
+    assert network.visual[1].weight.requires_grad == (lock == ())
+    assert network.visual[0].weight.requires_grad == (lock != ("image",))
 
 
 def test_augmentation_has_an_effect_and_can_be_left_out(model: ClipModel) -> None:

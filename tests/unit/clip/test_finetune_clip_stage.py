@@ -143,7 +143,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         {"positives": "none"},
         {"batch": 12},
         {"lock": ("image",)},
-        {"lock": ("none",)},
+        {"lock": ("norms",)},
         {"text": "labels"},
         {"wordings": "plain", "steps": 8},
         {"fraction": 0.5},
@@ -279,9 +279,12 @@ def test_options_that_contradict_each_other(
         _config(data, folder, **changes)
 
 
-def test_norms_of_given_weights_are_frozen_unless_told_otherwise(data: Path, folder: Path) -> None:
+def test_norms_with_statistics_of_given_weights_are_frozen_unless_told_otherwise(
+    data: Path, folder: Path
+) -> None:
     for lock, scratch, wanted in (
-        ((), False, ("norms",)),
+        ((), False, ("batch-norms",)),
+        (("norms",), False, ("norms",)),
         ((), True, ()),
         (("none",), False, ()),
         (("text",), False, ("text",)),
