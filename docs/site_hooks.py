@@ -23,6 +23,13 @@ LANGUAGES = {".py": "python", ".sh": "bash", ".toml": "toml", ".yaml": "yaml", "
 PICTURES = (".png", ".webp", ".jpg", ".svg")
 SEARCH = "search_from_disk.js"
 SHIM = re.compile(r"https://unpkg\.com/iframe-worker/shim")
+#: What the theme leaves out: names of what is read aloud, and blocks that keys can scroll.
+SPOKEN = {
+    'data-md-component="search" role="dialog">': (
+        'data-md-component="search" role="dialog" aria-label="Search">'
+    ),
+    "<pre><span></span><code>": '<pre><span></span><code tabindex="0">',
+}
 MOST = 60_000  # characters of a file that is shown
 
 
@@ -67,8 +74,11 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
-    """Load the script for searches on a disk from the site, not from elsewhere."""
-    return SHIM.sub(posixpath.relpath(SEARCH, posixpath.dirname(page.url) or "."), output)
+    """Load the script for searches from the site; help those who have no mouse, or do not see."""
+    output = SHIM.sub(posixpath.relpath(SEARCH, posixpath.dirname(page.url) or "."), output)
+    for words, better in SPOKEN.items():
+        output = output.replace(words, better)
+    return output
 
 
 def on_post_template(output_content: str, template_name: str, **_: Any) -> str:

@@ -1,4 +1,4 @@
-"""The expected errors of cxr and their exit codes (README: "Exit codes").
+"""The expected errors of cxr and their exit codes (the reference: "Exit codes").
 
 An expected error is one line that says what is wrong and, in ``hint``, what to do next. Everything
 else that escapes is a bug and exits 1. Exceptions become exit codes in ``cli`` alone.
@@ -9,7 +9,7 @@ from pathlib import Path
 
 REASON_MOST = 160  # characters of a reason
 
-#: Exit code -> what it means: the table of README and of ``cxr --help``.
+#: Exit code -> what it means: the table of the reference and of ``cxr --help``.
 EXIT_CODES = {
     0: "done, or already up to date",
     1: "a bug",

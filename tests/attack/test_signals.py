@@ -20,7 +20,6 @@ from cxrtool.core.errors import EXIT_CODES, InterruptedRunError, WorkerDiedError
 from cxrtool.core.exits import code_of
 from cxrtool.core.runs.execution import execute
 from cxrtool.data import pool
-from tests.conftest import REPOSITORY
 from tests.e2e.chain import Chain, kill, wait_for
 from tests.e2e.conftest import chain  # noqa: F401  (a fixture)
 from tests.unit import toy_stage
@@ -141,12 +140,6 @@ def test_the_second_half_of_an_evaluation_listens(
         assert code == 128 + number, errors
         assert time.monotonic() - before < 2
         assert "Traceback" not in errors
-
-
-def test_readme_has_the_table_of_codes() -> None:
-    lines = (REPOSITORY / "README.md").read_text("utf-8").replace("`", "").splitlines()
-    for code, meaning in EXIT_CODES.items():
-        assert f"| {code} | {meaning} |" in lines
 
 
 def die(number: int, chunk: int) -> int:
