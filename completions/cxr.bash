@@ -36,7 +36,7 @@ _cxr() {
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --lr --augment --init-from --extend --checkpoint --sample --features --min-patients --distill --calls --guidance --label-guidance --guidance-interval --seed --loss --gamma --label-weight --d-label-weight --label-ramp --augment-p --style-mixing --noise --freeze-d --mirror --no-mirror --single-label --pretrain-kimg --pretrain-lr --d-lr --upsampling --hold-out --fade-kimg --snapshot-kimg --tick-kimg --accumulate --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --lr --augment --init-from --extend --checkpoint --sample --features --min-patients --distill --calls --guidance --label-guidance --guidance-interval --seed --loss --gamma --burn-in --label-weight --d-label-weight --label-ramp --augment-p --style-mixing --noise --freeze-d --mirror --no-mirror --single-label --pretrain-kimg --pretrain-lr --d-lr --upsampling --hold-out --fade-kimg --snapshot-kimg --tick-kimg --accumulate --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "stylegan2 flow bagan opengan acgan dcgan" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;

@@ -99,6 +99,7 @@ complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l guidance-interval 
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l seed -r -d 'Seed of weights, order and noise.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l loss -x -a 'ns-r1 rp-r1r2' -d 'Loss of the game. ns-r1: non-saturating with R1; rp-r1r2: relativistic, of pairs with the same labels, with R1 and R2.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l gamma -r -d 'Weight of R1. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.'
+complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l burn-in -r -d 'Thousands of images over which rp-r1r2 settles: --gamma falls to a tenth, the learning rate to a quarter, and Adam and the average remember longer. 0 for never. Default: half of the presets --kimg; with --init-from 0.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l label-weight -r -d 'Weight of the generators label loss. Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l d-label-weight -r -d 'Weight of the discriminators label loss on real images. Default: by preset.'
 complete -c cxr -n '__fish_seen_subcommand_from train-gan' -l label-ramp -r -d 'Thousands of images over which labels gain influence, from none. Default: 0.'

@@ -26,6 +26,11 @@ def lazy_correction(interval: int) -> float:
     return interval / (interval + 1)
 
 
+def burnt_in(nimg: int, length_nimg: float) -> float:
+    """Half a cosine from 0 to 1 over the first images."""
+    return 0.5 * (1 - math.cos(math.pi * min(1.0, nimg / length_nimg)))
+
+
 def warmup_cosine(nimg: int, total_nimg: int, warmup_nimg: int) -> float:
     """Share of the peak: linear up, then half a cosine to 0.
 

@@ -14,8 +14,8 @@ from cxrtool.training.guidance import refuse_unread_guidance
 # is kept before --label-ramp is over. 6: model card, label table; no mean latents of rare vectors
 # 7: relativistic pairs of one condition; the card says how often images were shown. 8: a flow's
 # steps are chosen by validation images. 9: the weights name seen.json in their
-# header
-FORMAT = 9
+# header. 10: a relativistic game settles
+FORMAT = 10
 SEVERAL = True  # torchrun
 #: Names a run whose data and options are taken on -> those that are not.
 GOES_ON = {"extend": ("init_from",)}
@@ -155,6 +155,14 @@ class Config(SelectionOptions, PolicyOptions, Computing):
     )
     gamma: float | None = style_option(
         "Weight of R1. Default: 0.0002 x size^2 / batch; rp-r1r2: 0.5 x (size / 32)^2.", min=0
+    )
+    burn_in: float | None = loss_option(
+        "Thousands of images over which rp-r1r2 settles: --gamma falls to a tenth, the learning"
+        " rate to a quarter, and Adam and the average remember longer. 0 for never. Default: half"
+        " of the preset's --kimg; with --init-from 0.",
+        only={**STYLEGAN2, "loss": ("rp-r1r2",)},
+        metavar="KIMG",
+        min=0,
     )
     label_weight: float | None = loss_option(
         "Weight of the generator's label loss. Default: by preset.",

@@ -43,6 +43,9 @@ class Choices:
         ema_nimg: Half-life of the weight average, images.
         ema_ramp: That half-life is at most this share of the images seen; None where the weights
             are another run's.
+        burn_in_nimg: Images over which a relativistic game settles (Huang et al. 2024): gamma falls
+            to a tenth, the learning rate to a quarter, Adam's beta2 rises from .9 to .99, and the
+            half-life of the average from nothing; 0 for none of it.
         seed: Of everything.
         snapshot_nimg: Images between checkpoints.
         tick_nimg: Images between lines of metrics.
@@ -71,6 +74,7 @@ class Choices:
     mirror: bool = False
     ema_nimg: float = 10_000.0
     ema_ramp: float | None = RAMP
+    burn_in_nimg: float = 0.0
     seed: int = 0
     snapshot_nimg: float = 10_000.0
     tick_nimg: float = 1000.0
@@ -130,6 +134,7 @@ def choose(request: Request) -> Choices:
     few = size <= 64 or request.images < 2000
     policies = parse_policies(options.get("augment") or ("diffaugment" if few else "ada"))
     new = options.get("init_from") is None
+    settling = table["kimg"] / 2 if new and loss == "rp-r1r2" else 0.0
     return Choices(
         arch=arch,
         parts=parts,
@@ -144,5 +149,6 @@ def choose(request: Request) -> Choices:
         augment_end=SCHEDULED_P if loss == "rp-r1r2" else None,
         ema_ramp=RAMP if new else None,
         style_mixing=request.pick("style_mixing", table["style_mixing"]),
+        burn_in_nimg=1000 * request.pick("burn_in", settling),
         **common,
     )

@@ -31,7 +31,7 @@ from cxrtool.generators.stylegan2.generator import Generator, Mixing
 from cxrtool.generators.stylegan2.network import W_PREFIX, load_generator, load_judge, mean_latents
 from cxrtool.training.ema import ema_decay, update_ema
 from cxrtool.training.rng import Draws, torch_generator
-from cxrtool.training.schedules import lazy_correction
+from cxrtool.training.schedules import burnt_in, lazy_correction
 from cxrtool.training.world import World
 
 __all__ = ["StyleGan2Trainer", "build", "choose", "load_generator", "load_judge"]
@@ -83,6 +83,7 @@ class StyleGan2Trainer(GeneratorTrainer):
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.path_mean = torch.zeros((), device=self.device)
         self.controller = Controller(choices.augment_nimg, self.device)
+        self.gamma, self.settled = choices.r1_gamma, 0.0
         self.relativistic = choices.loss == "rp-r1r2"  # only differences of scores mean anything
         self._lazy_r1 = bool(choices.r1_gamma) and not self.relativistic
         path_interval = choices.path_interval if choices.path_weight else None
@@ -125,6 +126,7 @@ class StyleGan2Trainer(GeneratorTrainer):
         """Train on the next batch."""
         choices, index = self.choices, self.nimg // self.choices.batch
         self._set_ramp()
+        self._settle()
         real = self.reals()
         networks = (self.generator, self.discriminator)
         self.execution.prove(networks, lambda: self._trial(real), self.world.any)
@@ -144,7 +146,10 @@ class StyleGan2Trainer(GeneratorTrainer):
         if self._lazy_r1 and index % choices.r1_interval == 0:
             self.of_r1(real)
             self._update(self.d_opt, self.discriminator)
-        decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg, choices.ema_ramp)
+        half_life, ramp = choices.ema_nimg, choices.ema_ramp
+        if choices.burn_in_nimg:
+            half_life, ramp = self.settled * min(half_life, choices.burn_in_nimg / 20), None
+        decay = ema_decay(self.nimg, choices.batch, half_life, ramp)
         update_ema(self.average, self.generator, decay)
         if self.follower is not None:
             decay = ema_decay(self.nimg, choices.batch, choices.ema_nimg)
@@ -270,7 +275,7 @@ class StyleGan2Trainer(GeneratorTrainer):
             penalty = losses.gradient_penalty(verdict.score, x)
             self.means.add(r1_penalty=penalty[:m], r2_penalty=penalty[m:])
             # R1 and R2: each half's mean, so twice the mean over both.
-            total = loss + choices.r1_gamma / 2 * 2 * penalty.mean()
+            total = loss + self.gamma / 2 * 2 * penalty.mean()
         else:
             loss = total = losses.discriminator_loss(score_real, score_fake)
         total = total * (m / n)
@@ -316,6 +321,18 @@ class StyleGan2Trainer(GeneratorTrainer):
         return torch.optim.Adam(
             network.parameters(), lr=self.choices.lr * c, betas=betas, eps=1e-8, fused=True
         )
+
+    def _settle(self) -> None:
+        """Of a relativistic game: from large steps and a strong penalty to small and a weak one."""
+        choices = self.choices
+        if not choices.burn_in_nimg:
+            return
+        self.settled = settled = burnt_in(self.nimg, choices.burn_in_nimg)
+        self.gamma = choices.r1_gamma * (1 - 0.9 * settled)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = choices.lr * (1 - 0.75 * settled) * 0.5**self.reloads
+                group["betas"] = (0.0, 0.9 + 0.09 * settled)
 
     def _set_ramp(self) -> None:
         """From an unconditional to a conditional game (Shahbazi et al. 2022, arXiv 2201.06578)."""

@@ -83,6 +83,23 @@ def test_only_the_relativistic_game_has_a_schedule(loss: str, end: float | None)
     assert choose(request_of(loss=loss)).augment_end == end
 
 
+@pytest.mark.parametrize(
+    ("options", "share"),
+    [
+        ({"loss": "ns-r1"}, 0.0),
+        ({"loss": "rp-r1r2"}, 0.5),
+        ({"loss": "rp-r1r2", "kimg": 3}, 0.5),  # of the preset's length, not of this run's
+        ({"loss": "rp-r1r2", "init_from": "run"}, 0.0),
+        ({"loss": "rp-r1r2", "burn_in": 0.0}, 0.0),
+    ],
+)
+def test_the_relativistic_game_settles_in_half_of_the_presets_length(
+    options: dict[str, Any], share: float
+) -> None:
+    kimg = choose(request_of()).total_nimg / 1000
+    assert choose(request_of(**options)).burn_in_nimg == pytest.approx(1000 * share * kimg)
+
+
 @pytest.mark.parametrize("augment", ["ada", "diffaugment", "none"])
 def test_no_schedule_of_trained_weights_starts_at_zero(augment: str) -> None:
     kind: dict[str, Any] = {"size": 64, "preset": "small", "images": 999, "labels": 1}

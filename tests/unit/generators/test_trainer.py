@@ -172,6 +172,7 @@ def test_adam_is_corrected_for_lazy_steps(feed: Feed) -> None:
         {"augment_p": 1.0},
         {"mirror": True},
         {"ema_nimg": 0.1},
+        {"loss": "rp-r1r2", "burn_in_nimg": 16.0},
         {"seed": 1},
         {"lr": 0.001},
     ],
@@ -335,6 +336,27 @@ def test_the_relativistic_game_augments_by_a_schedule(feed: Feed, start: float, 
     again = StyleGan2Trainer(choices, feed)
     again.load_state_dict(trainer.state_dict())
     assert_same(again.state_dict(), trainer.state_dict())
+
+
+def test_the_relativistic_game_settles(feed: Feed) -> None:
+    choices = micro_choices(loss="rp-r1r2", r1_gamma=2.0, lr=0.001, burn_in_nimg=64.0)
+    trainer, gammas = StyleGan2Trainer(choices, feed), []
+    for _ in range(10):
+        trainer.step()
+        gammas.append(trainer.gamma)
+    assert gammas[0] == 2.0
+    assert gammas == sorted(gammas, reverse=True)
+    assert gammas[4] == pytest.approx(1.1)  # half of the way
+    assert gammas[8:] == pytest.approx([0.2, 0.2])
+    for optimizer in trainer.optimizers.values():
+        (group,) = optimizer.param_groups
+        assert group["lr"] == pytest.approx(0.00025)
+        assert group["betas"] == pytest.approx((0.0, 0.99))
+    again = StyleGan2Trainer(choices, feed)
+    again.load_state_dict(trainer.state_dict())
+    again.reload()
+    again.step()
+    assert again.g_opt.param_groups[0]["lr"] == pytest.approx(0.000125)
 
 
 @pytest.mark.parametrize("parts", [1, 2])
