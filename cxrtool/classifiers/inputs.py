@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cxrtool.core.config.values import names_of
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.labels import LabelPolicy, label_arrays, label_positions
 from cxrtool.data.manifest import Dataset
@@ -62,14 +63,14 @@ def wanted_labels(data: Dataset, classes: str | None) -> tuple[str, ...]:
 
     Raises:
         InputError: A label that the data does not have.
-        UsageError: No label is named.
+        UsageError: No label is named, or one twice.
     """
     if classes is None:
         return tuple(n for n, covered in zip(data.info.labels, data.info.covered) if covered)
-    names = [name.strip() for name in classes.split(",") if name.strip()]
-    if not names:
-        raise UsageError("--classes names no label")
-    return tuple(data.labels[k] for k in dict.fromkeys(label_positions(data.labels, names)))
+    names = names_of(classes, "--classes")
+    return tuple(
+        data.labels[k] for k in dict.fromkeys(label_positions(data.labels, names, "--classes"))
+    )
 
 
 def refuse_thin_fraction(

@@ -7,20 +7,18 @@ nothing of ours is unpickled. Weights by name are fetched by torchvision and Tor
 their own loaders and into their own caches.
 """
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from cxrtool.classifiers.architectures import PUBLISHED, ClassifierNet
 from cxrtool.core import console
-from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError, sentence_of
 from cxrtool.core.extras import install_hint
 from cxrtool.training.models import load_weights, read_model
 
@@ -87,7 +85,7 @@ def by_name(name: str, arch: str) -> Start | None:
         ) from None
     except Exception as error:  # whatever the download raises: no network, no disk, a bad hash
         raise InputError(
-            f"--weights {name} cannot be fetched here: {str(error).splitlines()[0]}",
+            f"--weights {name} cannot be fetched here: {sentence_of(error)}",
             hint="without a network, bring the file and give it with --init-from FILE",
         ) from None
     adapter = "imagenet" if name == "imagenet" else "xrv"
@@ -138,12 +136,9 @@ def _read_file(path: Path) -> Mapping[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path, device="cpu")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, OSError, SafetensorError, RuntimeError, EOFError) as error:
-        reason = str(error).splitlines()[0][:160]
-        if isinstance(error, pickle.UnpicklingError):  # whose message advises to load it unsafely
-            reason = "it is no state_dict, or holds more than tensors"
+    except Exception as error:  # whatever the file holds
         raise InputError(
-            f"cannot be read as weights: {reason}",
+            f"cannot be read as weights: {sentence_of(error)}",
             file=path,
             hint="a .safetensors file, or a state_dict saved by torch.save; whole pickled"
             " networks are not loaded, by design",

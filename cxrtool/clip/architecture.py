@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import open_clip
@@ -24,7 +23,8 @@ from torch import Tensor
 
 from cxrtool.clip import huggingface
 from cxrtool.clip import weights as files
-from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core import temporary
+from cxrtool.core.errors import InputError, UsageError, sentence_of
 from cxrtool.core.files import sha256_file
 from cxrtool.core.runs import Run
 
@@ -140,7 +140,7 @@ def build(architecture: Architecture, seed: int) -> Any:
                 )[0]
             except Exception as error:  # whatever a config makes of timm and transformers
                 raise InputError(
-                    f"{architecture.name}: its config makes no network ({files.in_a_line(error)})",
+                    f"{architecture.name}: its config makes no network ({sentence_of(error)})",
                     file=architecture.weights,
                     hint="is it made for a newer open_clip than the "
                     f"{open_clip.__version__} that is installed?",
@@ -172,7 +172,7 @@ def tokenizer(architecture: Architecture) -> Any:
                 words(["a"])  # what cannot be padded shows here alone
             return words
         except Exception as error:  # of four libraries
-            reason = files.in_a_line(error).replace(f"{folder}/", "")
+            reason = sentence_of(error).replace(f"{folder}/", "")
             raise InputError(
                 f"the tokenizer cannot be read ({reason})",
                 file=architecture.folder,
@@ -210,7 +210,7 @@ def _resize(tower: TimmModel, architecture: Architecture) -> None:
                 tower.eval()(torch.zeros(1, 3, size, size))
             return
     except Exception as error:
-        reason = files.in_a_line(error)
+        reason = sentence_of(error)
     finally:
         tower.train(mode)
     kind = architecture.model_cfg["vision_cfg"]["timm_model_name"]
@@ -228,11 +228,11 @@ def _as_folder(architecture: Architecture) -> Iterator[Path]:
     root.addHandler(quiet)
     root.setLevel(logging.ERROR)
     try:
-        with TemporaryDirectory(prefix="cxr-clip-") as name:
-            folder, record = Path(name), copy.deepcopy(architecture.to_json())
+        with temporary.folder("clip") as folder:
+            record = copy.deepcopy(architecture.to_json())
             config = record["model_cfg"]
             if config["text_cfg"].get("hf_model_name"):
-                config["text_cfg"]["hf_model_name"] = name
+                config["text_cfg"]["hf_model_name"] = str(folder)
             if architecture.timm_args:
                 vision = config["vision_cfg"]
                 tower = {

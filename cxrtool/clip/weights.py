@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from cxrtool.clip import huggingface
-from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.errors import InputError, UsageError, sentence_of
 
 _OPENAI_BUFFERS = ("input_resolution", "context_length", "vocab_size")
 _PROGRAM = "code/"  # folder of a TorchScript archive
@@ -198,18 +198,10 @@ def _refuse_pointer(path: Path) -> None:
             )
 
 
-def in_a_line(error: Exception) -> str:
-    """The first sentence of an error of another library."""
-    return str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
-
-
 def unreadable(path: Path, error: Exception, model: str = "") -> InputError:
     """The one meaning of the errors of torch, pickle, zip and safetensors."""
-    reason = in_a_line(error)
-    if "weights only" in reason.lower().replace("_", " "):
-        reason = "the file holds more than tensors"  # torch would say how to load it anyway
     return InputError(
-        f"no weights{' for ' * bool(model)}{model}: {reason}",
+        f"no weights{' for ' * bool(model)}{model}: {sentence_of(error)}",
         file=path,
         hint=f"copy it again if it is cut short, or give a state dict of {model or 'a CLIP'} "
         "(.pt or .safetensors) or TorchScript",

@@ -134,3 +134,20 @@ def reason_of(error: BaseException) -> str:
         error = inner
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__} {text}".strip()[:REASON_MOST]
+
+
+def sentence_of(error: BaseException) -> str:
+    """The first sentence of a library's message on a file that it cannot read.
+
+    One that has no word, as of an unknown key, says nothing; one of torch on pickles says how to
+    load them nevertheless, and is replaced.
+    """
+    line = str(error).strip().partition("\n")[0].partition(". ")[0][:REASON_MOST]
+    if (
+        "weights only" in line.lower().replace("_", " ")
+        or type(error).__name__ == "UnpicklingError"
+    ):
+        return "it holds more than tensors, or is damaged"
+    if not any(letter.isalpha() for letter in line):
+        return f"it is damaged ({type(error).__name__})"
+    return line

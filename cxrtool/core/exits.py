@@ -74,7 +74,8 @@ def _disk_error(error: OSError) -> InputError | None:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError(f"no permission to use {where}", hint="choose another folder")
     if error.errno in _NAMED:
-        return InputError(f"{error.strerror}: {where}")
+        hint = "give a shorter name" if error.errno == errno.ENAMETOOLONG else None
+        return InputError(f"{error.strerror}: {where}", hint=hint)
     return None
 
 

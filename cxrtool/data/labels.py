@@ -147,8 +147,15 @@ def _read_policy(path: Path) -> dict[str, str]:
     return dict(sorted(policy.items()))
 
 
-def label_positions(labels: tuple[str, ...], names: tuple[str, ...] | list[str]) -> list[int]:
+def label_positions(
+    labels: tuple[str, ...], names: tuple[str, ...] | list[str], option: str = ""
+) -> list[int]:
     """Positions of wanted labels among those of a data set, other spellings of them included.
+
+    Args:
+        labels: Of the data set.
+        names: What is wanted.
+        option: The flag that wants them, for the message.
 
     Raises:
         InputError: A wanted label is not there; the message names those that are.
@@ -158,7 +165,8 @@ def label_positions(labels: tuple[str, ...], names: tuple[str, ...] | list[str])
     positions = [places.get(name, places.get(canonical(name), -1)) for name in names]
     if -1 in positions:
         unknown = names[positions.index(-1)]
-        raise InputError(f"unknown label {unknown!r}", hint="the labels are " + ", ".join(labels))
+        what = f"{option}: " * bool(option) + f"unknown label {unknown!r}"
+        raise InputError(what, hint="the labels are " + ", ".join(labels))
     return positions
 
 

@@ -8,7 +8,7 @@ SIGTERM and SIGHUP (this process decides), and end by themselves when this proce
 closes.
 The fork server listens at a socket, whose name a long ``TMPDIR`` (Slurm's) would make too long:
 then it lies in another folder for temporary files, of this process alone. The server removes it
-when it ends, also where this process was killed.
+when it ends, also where this process was killed; where both were, the next one does.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import connection, forkserver, process, util
 from typing import Any, TypeVar
 
+from cxrtool.core import temporary
 from cxrtool.core.errors import WorkerDiedError
 
 Chunk = TypeVar("Chunk")
@@ -55,7 +56,7 @@ def _sockets() -> str | None:
             root = os.path.abspath(root or tempfile.gettempdir())
             if len(os.fsencode(root) + b"/cxr-01234567/listener-01234567") > _SOCKET_BYTES:
                 continue
-            folder = tempfile.mkdtemp(prefix="cxr-", dir=root)
+            folder, _ = temporary.make(root)
             # The one place where multiprocessing asks for a folder; it has no public name.
             process.current_process()._config["tempdir"] = folder  # type: ignore[attr-defined]
             util.Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-100)

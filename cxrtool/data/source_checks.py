@@ -7,6 +7,7 @@ blank, and a list of rows that cannot be used. Every complaint names file and ro
 import dataclasses
 import functools
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -106,6 +107,7 @@ def check_source(
     labels_only: bool,
     own_split: bool = True,
     rows: str | None = None,
+    file: Path | None = None,
 ) -> SourceTable:
     """Check labels, splits and references; bring label cells to the manifest's values.
 
@@ -117,6 +119,7 @@ def check_source(
         labels_only: No image is needed.
         own_split: The source's own split will be used, if it has one.
         rows: The rule for several rows of one image.
+        file: What the source is called in errors on it as a whole.
 
     Raises:
         InputError: The source is empty or unfit as a whole, or a row is bad and not skipped.
@@ -124,7 +127,7 @@ def check_source(
     table = source.table
     if not len(table):
         hint = "look at rejected.csv" if source.rejected else None
-        raise InputError("the source holds no images", hint=hint)
+        raise InputError("holds no images", file=file or "the source", hint=hint)
     for clash in sorted(set(source.labels) & RESERVED):
         raise InputError(f"a label may not be called {clash!r}", hint="rename it: --map-labels")
     cleaned, words = {}, {}

@@ -129,7 +129,8 @@ def _by_shares(
     names = _ordered(groups, order)
     parts = [index for index, share in enumerate(shares) if share > 0]
     if len(names) < len(parts):
-        what = f"{len(names)} patients cannot fill {len(parts)} splits"
+        who = "1 patient" if len(names) == 1 else f"{len(names)} patients"
+        what = f"{who} cannot fill {len(parts)} splits"
         raise InputError(what, hint=hint or "use --split-by none, or shares of 0")
     # Largest remainders, and at least one patient in every part that was asked for.
     exact = np.array(shares, float) * len(names)

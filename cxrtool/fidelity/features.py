@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import InputError, sentence_of
 from cxrtool.core.extras import install_hint
 
 _WIDTHS = (16, 32, 48, 64)
@@ -124,9 +124,7 @@ class Inception(nn.Module):
             torch.load(weights, map_location="cpu", weights_only=True)
             self.net: Any = FeatureExtractorInceptionV3("inception", ["2048"], str(weights))
         except Exception as error:  # whatever the file holds
-            raise InputError(
-                f"no Inception weights: {str(error).splitlines()[0][:120]}", file=weights
-            ) from None
+            raise InputError(f"no Inception weights: {sentence_of(error)}", file=weights) from None
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, 1, H, W] in [-1, 1] -> [N, 2048]."""
@@ -168,7 +166,7 @@ class RadDino(nn.Module):
             self.net.load_state_dict(state)
         except Exception as error:  # whatever the file holds
             raise InputError(
-                f"no RAD-DINO weights: {str(error).splitlines()[0][:120]}",
+                f"no RAD-DINO weights: {sentence_of(error)}",
                 file=weights,
                 hint="give backbone_compatible.safetensors of microsoft/rad-dino",
             ) from None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cxrtool.core.config.values import names_of
 from cxrtool.core.errors import InputError, UsageError
 
 
@@ -71,7 +72,7 @@ def _selected(names: tuple[str, ...], text: str | tuple[str, ...]) -> set[str]:
     if text == "none":
         return set()
     # A label's name may hold a comma; those that fit as a whole are taken first.
-    parts = [text] if text in names else [part.strip() for part in text.split(",")]
+    parts = (text,) if text in names else names_of(text, "--labels")
     for part in parts:
         if part not in names:
             hint = "its labels are " + ", ".join(names) if names else "it has no labels"

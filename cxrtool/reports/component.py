@@ -12,7 +12,6 @@ abnormality that has none), ``_.value``, ``_.cue``, ``_.section``, ``_.rule`` an
 """
 
 import json
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
+from cxrtool.core import temporary
 from cxrtool.core.errors import UsageError
 from cxrtool.reports.examples import load_rules
 from cxrtool.reports.labeler import Evidence, Labeler, Labels
@@ -115,8 +115,8 @@ class FindingsComponent:
 
     def from_bytes(self, data: bytes, *, exclude: Iterable[str] = ()) -> "FindingsComponent":
         """Takes the files that `to_bytes` gave."""
-        with tempfile.TemporaryDirectory(prefix="cxr-rules-") as folder:
-            _write(Path(folder), json.loads(data))
+        with temporary.folder("rules") as folder:
+            _write(folder, json.loads(data))
             return self.from_disk(folder)
 
     def to_disk(self, path: Path | str, *, exclude: Iterable[str] = ()) -> None:

@@ -15,7 +15,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from cxrtool.core.config.values import parse_pairs
+from cxrtool.core.config.values import names_of, parse_pairs
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import SOURCE
 from cxrtool.data.labels import NO_FINDING, LabelPolicy, label_arrays, label_codes
@@ -186,13 +186,7 @@ def parse_classes(text: str) -> tuple[str, ...]:
     Raises:
         UsageError: No name, or one given twice.
     """
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not names:
-        raise UsageError("--classes: no class is named")
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"--classes: {name!r} is given twice")
-    return names
+    return names_of(text, "--classes")
 
 
 def find_columns(names: tuple[str, ...], labels: tuple[str, ...], where: str) -> tuple[int, ...]:

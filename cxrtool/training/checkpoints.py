@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from cxrtool.core import console
-from cxrtool.core.errors import InputError
+from cxrtool.core.errors import InputError, sentence_of
 from cxrtool.core.runs import Run
 
 FORMAT = 2  # 2: the best networks of a fit are one list
@@ -92,9 +92,10 @@ def load_checkpoint(run: Run) -> dict[str, Any] | None:
             if content["fingerprint"] != run.fingerprint:
                 raise ValueError("written with other options")
             return {**content["state"], "nimg": content["nimg"]}
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            console.warn(f"checkpoint {path} is not usable ({reason}); trying the one before")
+        except Exception as error:  # whatever the file holds
+            console.warn(
+                f"checkpoint {path} is not usable ({sentence_of(error)}); trying the one before"
+            )
     return None
 
 
@@ -106,7 +107,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError(f"damaged at {damaged}")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise ValueError(str(error) or "not a checkpoint") from error
+        raise ValueError(sentence_of(error)) from error
     if content["format"] != FORMAT:
         raise ValueError(f"format {content['format']}, this version writes {FORMAT}")
     return content

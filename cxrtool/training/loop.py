@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from cxrtool.core import console
-from cxrtool.core.errors import GateError, InputError
+from cxrtool.core.errors import GateError, InputError, sentence_of
 from cxrtool.core.runs import Run
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 from cxrtool.training.world import World
@@ -229,7 +229,7 @@ class _Checkpoints:
             self.task.load_state_dict(state)
         except (ValueError, KeyError, RuntimeError) as error:
             lacks = "a checkpoint of another version: it lacks " * isinstance(error, KeyError)
-            what = lacks + str(error).splitlines()[0]
+            what = lacks + sentence_of(error)
             hint = "start in another folder, or with --on-change rebuild"
             raise InputError(what, file=self.run.path("checkpoints"), hint=hint) from error
         nimg = self.task.nimg

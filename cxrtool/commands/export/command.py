@@ -23,6 +23,7 @@ import pandas as pd
 from cxrtool.commands.export.dicom import instance
 from cxrtool.commands.export.options import Config
 from cxrtool.core import console
+from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 from cxrtool.data import columns as c
 from cxrtool.data.images import read_png
@@ -34,6 +35,12 @@ from cxrtool.data.tables import import_pyarrow, typed
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Write the images of a data set and a table of what is said about them."""
     data = load_dataset(config.data)
+    if data.info.size is None:
+        raise InputError(
+            "this data set holds labels only, no images",
+            file=config.data,
+            hint="prepare it again without --labels-only",
+        )
     rows = select_rows(data, config)
     table, left_out = exported_columns(data, rows, config)
     if without := int((table[c.SPLIT] == "").sum()):

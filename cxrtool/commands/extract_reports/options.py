@@ -100,7 +100,7 @@ class Config:
     )
     seed: int = option("Seed of the draw and of random texts.", 0, min=0)
     workers: int = running_option(
-        "Processes that label; 0 takes all cores.", 0, min=0, result=False
+        "Processes that label; 0 takes all cores.", 0, min=0, max=1024, result=False
     )
 
     def validate(self) -> None:

@@ -30,5 +30,5 @@ class Config(Computing):
         result=False,
     )
     workers: int | None = running_option(
-        "Threads that copy images. Default: all cores.", min=1, result=False
+        "Threads that copy images. Default: all cores.", min=1, max=1024, result=False
     )

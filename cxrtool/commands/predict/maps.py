@@ -15,6 +15,7 @@ from PIL import Image
 from cxrtool.classifiers.cam import overlay
 from cxrtool.classifiers.ensemble import Ensemble
 from cxrtool.commands.predict.options import POSITIVE, TOP
+from cxrtool.core.config.values import names_of
 from cxrtool.core.runs import Run
 from cxrtool.data.columns import IMAGE
 from cxrtool.data.labels import label_positions
@@ -43,8 +44,8 @@ class Maps:
     def __post_init__(self) -> None:
         self._named: list[int] = []
         if self.cam not in (None, TOP, POSITIVE):
-            names = [name.strip() for name in str(self.cam).split(",") if name.strip()]
-            self._named = label_positions(self.ensemble.labels, names)
+            names = names_of(str(self.cam), "--cam")
+            self._named = label_positions(self.ensemble.labels, names, "--cam")
 
     def draw(
         self, pixels: np.ndarray, probabilities: np.ndarray, first: int

@@ -82,7 +82,7 @@ class Config(Computing):
         max=16,
     )
     workers: int = running_option(
-        "Processes that decode; 0 takes all cores.", 0, min=0, result=False
+        "Processes that decode; 0 takes all cores.", 0, min=0, max=1024, result=False
     )
 
     def completed(self) -> "Config":

@@ -9,6 +9,7 @@ without it.
 import contextlib
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +21,7 @@ from cxrtool.core.errors import InputError
 from cxrtool.core.runs import Run
 from cxrtool.data import (
     assemble,
+    columns,
     ingest,
     inventory,
     join,
@@ -35,6 +37,10 @@ from cxrtool.data.source_checks import Checker, check_source, rename_labels
 from cxrtool.data.sources.base import SourceOptions, SourceTable, read_source
 from cxrtool.data.sources.table import NO_LABELS, UNLABELED
 
+#: Rows of which it is looked at before images are converted whether they can be split, and whose
+#: images are not kept where one is refused.
+_FEW = 1000
+
 
 def run(config: Config, run: Run) -> dict[str, Any]:
     """Prepare a data set; returns the assemble."""
@@ -48,7 +54,15 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
     stock = None if config.labels_only else _stock(config, source, checker, run.dir)
     early = len(checker.rejected)
-    images = None if config.labels_only else _convert(config, run, source, checker)
+    if 0 < len(checker.good) < _FEW:
+        _split(config, source, source.table.iloc[checker.good].reset_index(drop=True))
+    try:
+        images = None if config.labels_only else _convert(config, run, source, checker)
+    except InputError:
+        if len(checker.good) < _FEW:  # quickly made again; the folder is free for a mended source
+            shutil.rmtree(run.dir / columns.IMAGES, ignore_errors=True)
+            (run.dir / ingest.JOURNAL).unlink(missing_ok=True)
+        raise
     rows = checker.good
     if not len(rows):
         raise InputError(
@@ -154,6 +168,7 @@ def _read_source(
         labels_only=config.labels_only,
         own_split=config.split_by in (None, "official"),
         rows=config.rows,
+        file=config.source,
     )
     assemble.tell_checked(source)
     source = _renamed(config, source)
@@ -166,15 +181,20 @@ def _split(config: Config, source: SourceTable, table: Any) -> splits.Split:
     """Which rows are for training, which choose and which judge."""
     if config.synthetic is not None:
         return foreign.in_train(len(table))
-    return splits.split_rows(
-        table,
-        config.split_by,
-        official=source.official_split,
-        seed=config.seed,
-        namespace=source.namespace,
-        # Nothing is trained on labels alone: their counts stay those of the source.
-        carve=not config.labels_only,
-    )
+    try:
+        return splits.split_rows(
+            table,
+            config.split_by,
+            official=source.official_split,
+            seed=config.seed,
+            namespace=source.namespace,
+            # Nothing is trained on labels alone: their counts stay those of the source.
+            carve=not config.labels_only,
+        )
+    except InputError as error:
+        if error.file is not None or config.source is None:
+            raise
+        raise InputError(error.reason, file=config.source, hint=error.hint) from None
 
 
 def _renamed(config: Config, source: SourceTable) -> SourceTable:

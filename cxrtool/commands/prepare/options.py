@@ -206,7 +206,7 @@ class Config:
         max=16,
     )
     workers: int = running_option(
-        "Processes that decode; 0 takes all cores.", 0, min=0, result=False
+        "Processes that decode; 0 takes all cores.", 0, min=0, max=1024, result=False
     )
 
     @property

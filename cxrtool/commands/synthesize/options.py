@@ -204,7 +204,7 @@ class Config(SelectionOptions, Computing):
         metavar="i/n",
     )
     workers: int | None = running_option(
-        "Threads that encode images. Default: all cores.", min=1, result=False
+        "Threads that encode images. Default: all cores.", min=1, max=1024, result=False
     )
 
     def validate(self) -> None:

@@ -14,6 +14,7 @@ from cxrtool.commands.train_gan.options import Config
 from cxrtool.commands.train_gan.teacher import Teacher
 from cxrtool.core import console
 from cxrtool.core.config.records import to_record
+from cxrtool.core.config.values import names_of
 from cxrtool.core.errors import UsageError
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
@@ -225,8 +226,8 @@ def held_out(config: Config, labels: tuple[str, ...], values: np.ndarray) -> np.
     """
     if config.hold_out is None:
         return np.zeros(len(values), bool)
-    names = [name.strip() for name in config.hold_out.split(",")]
-    names = [config.hold_out] if config.hold_out in labels else names
+    whole = config.hold_out in labels
+    names = [config.hold_out] if whole else list(names_of(config.hold_out, "--hold-out"))
     unknown = [name for name in names if name not in labels]
     if unknown or len(labels) - len(set(names)) < 2:
         raise UsageError(

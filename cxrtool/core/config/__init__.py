@@ -195,6 +195,7 @@ class Computing:
         "How many CPU threads to use. Another number may change results in the last digits."
         " Default: all cores.",
         min=1,
+        max=1024,
         result=False,
     )
 

@@ -24,6 +24,8 @@ HELP_ROW = ("-h, --help", "Show this page.")
 LEFT = 24  # width of the column of flags; longer ones stand on a line of their own
 WIDEST = 100  # columns of a page
 Row = tuple[str, str]
+#: Whether a path can be read is said where it is read, as bad input.
+_UNCHECKED: dict[str, Any] = {"readable": False}
 
 
 class HelpfulCommand(TyperCommand):
@@ -121,7 +123,7 @@ def help_page(usage: str, text: str, sections: dict[str, list[Row]]) -> str:
         lines += ["", bold(f"{heading}:")]
         for left, right in rows:
             lines += _row(left, right, width)
-    return _in_letters_of(sys.stdout.encoding, "\n".join(lines) + "\n")
+    return _in_letters_of(sys.stdout.encoding or "utf-8", "\n".join(lines) + "\n")
 
 
 def _in_letters_of(encoding: str, text: str) -> str:
@@ -180,12 +182,12 @@ def typer_parameters(config: type, *, negatable: bool = True) -> list[inspect.Pa
         hint: Any = (list[base] if field.many else base) | None
         names = names_of(field)
         if field.meta.positional:
-            info: Any = typer.Argument(metavar=field.shown)
+            info: Any = typer.Argument(metavar=field.shown, **_UNCHECKED)
         elif field.kind is bool:
             negated = f"{names[-1]}/--no-{field.flag[2:]}"
             info = typer.Option(*names[:-1], negated if negatable else names[-1])
         else:
-            info = typer.Option(*names, metavar=metavar_of(field))
+            info = typer.Option(*names, metavar=metavar_of(field), **_UNCHECKED)
         annotation, kind = Annotated[hint, info], inspect.Parameter.KEYWORD_ONLY
         parameters.append(inspect.Parameter(field.name, kind, default=None, annotation=annotation))
     return parameters

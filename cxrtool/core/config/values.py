@@ -129,6 +129,25 @@ def parse_pairs(text: str, option: str, example: str) -> dict[str, str] | str:
     return pairs
 
 
+def names_of(text: str, option: str) -> tuple[str, ...]:
+    """Names separated by commas.
+
+    Args:
+        text: Of the option.
+        option: Its flag.
+
+    Raises:
+        UsageError: No name, or one given twice.
+    """
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise UsageError(f"{option} names no label")
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{option}: {name!r} is given twice")
+    return names
+
+
 def closest(word: str, names: Iterable[str], otherwise: str | None = None) -> str | None:
     """The known word that was probably meant; else all of them, or ``otherwise``."""
     names = list(names)

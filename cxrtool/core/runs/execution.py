@@ -11,8 +11,8 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxrtool.core import console, files, fingerprints
+from cxrtool.core import console, files, fingerprints, temporary
 from cxrtool.core.config import fields_of
 from cxrtool.core.config.records import input_paths, to_plan, to_record
 from cxrtool.core.errors import (
@@ -40,6 +40,8 @@ from cxrtool.version import __version__
 # What result.json does not list: records of one execution, and what a finished run can do without.
 NOT_OUTPUTS = {RUN, RESULT, METRICS, LOG, PROGRESS}
 NOT_OUTPUT_FOLDERS = {"checkpoints", "samples"}
+# What a run that has no checkpoint can do without.
+_BEGINNINGS = {RUN, PROGRESS, METRICS, "resolved.json", "samples"}
 # Whose versions are recorded.
 LIBRARIES = [
     *("torch", "torchvision", "numpy", "pandas", "pillow", "scipy", "scikit-learn", "spacy"),
@@ -294,10 +296,11 @@ def _forget_if_empty(out: Path) -> None:
     The command can then be given again, corrected, for the same folder. What was wrong stays in its
     log, which is in nobody's way (`identity.is_free`).
     """
-    if all(entry.name in (RUN, LOG, PROGRESS) or entry.name[0] == "." for entry in out.iterdir()):
-        for name in (RUN, PROGRESS):
+    names = {entry.name for entry in out.iterdir() if entry.name[0] != "."}
+    if names <= {LOG, *_BEGINNINGS}:
+        for name in names - {LOG}:
             with contextlib.suppress(OSError):
-                (out / name).unlink()
+                (out / name).unlink() if (out / name).is_file() else shutil.rmtree(out / name)
 
 
 def _outputs(out: Path) -> tuple[dict[str, dict[str, Any]], fingerprints.StatCache]:
@@ -331,8 +334,8 @@ def help_out(stage: Stage, config: Any, out: Path) -> Outcome:
     inputs = fingerprints.input_refs(config, cache, out)
     fingerprint = _wait_for(stage, config, inputs, out)
     if fingerprint is not None:
-        with tempfile.TemporaryDirectory(prefix="cxr-helper-") as folder:
-            run = Run(Path(folder), stage.NAME, config, inputs, fingerprint, helping=out)
+        with temporary.folder("helper") as folder:
+            run = Run(folder, stage.NAME, config, inputs, fingerprint, helping=out)
             with run.heed_signals():
                 stage.run(config, run)
     return Outcome(out, "helped", {})

@@ -1,9 +1,11 @@
 """One process a run directory: an OS lock, which a killed process does not leave behind.
 
-On NFS such locks are unreliable.
+Where a file system has no locks that is said, and the work goes on. On NFS they may be there and
+hold on one machine alone; the holder's name, which `BusyError` tells, says which.
 """
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -11,9 +13,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cxrtool.core import files
+from cxrtool.core import console, files
 from cxrtool.core.errors import BusyError
 
+#: What a file system without locks answers.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 LOCK, HOLDER = ".lock", ".holder.json"
 
 
@@ -31,6 +35,13 @@ def hold(out: Path) -> Iterator[None]:
         raise BusyError(
             f"{out} is held by {_holder(out)}", hint="wait for it; `cxr status` shows how far it is"
         ) from None
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        console.warn(
+            f"the file system of {out} has no locks: give no second command for this folder until"
+            " this one has ended"
+        )
     holder = {"pid": os.getpid(), "host": socket.gethostname()}
     try:
         files.write_bytes(out / HOLDER, json.dumps(holder).encode(), durable=False)

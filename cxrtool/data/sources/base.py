@@ -85,10 +85,13 @@ class FileOpener:
             InputError: There is no such file, or it is a directory.
         """
         path = self.root / ref
-        if not path.is_file():
+        try:
+            if path.is_file():
+                return path
             what = "a directory where an image should be" if path.is_dir() else "no such image"
-            raise InputError(what, file=path)
-        return path
+        except OSError as error:  # a name that is too long, a folder that may not be read
+            what = str(error.strerror).lower()
+        raise InputError(what, file=path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from cxrtool.commands.evaluate.labels.options import Config
 from cxrtool.core import console, runs
+from cxrtool.core.config.values import names_of
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.data.columns import RESERVED
 from cxrtool.data.sources.table import label_columns
@@ -111,7 +112,7 @@ def common_labels(
         and name not in (config.key, config.pred_key)
     ]
     if config.labels is not None:
-        names = [name.strip() for name in config.labels.split(",") if name.strip()]
+        names = list(names_of(config.labels, "--labels"))
         for name in names:
             if name not in shared:
                 raise UsageError(
