@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cxrtool.core.errors import InputError
-from cxrtool.training.models import load_weights, read_model
+from cxrtool.training.models import building, load_weights, read_model
 
 _MEAN = 0.485, 0.456, 0.406
 _STD = 0.229, 0.224, 0.225
@@ -177,10 +177,11 @@ def load(run_dir: Path | str, device: torch.device | str = "cpu") -> ClassifierN
         InputError: No finished classifier there, damaged weights, or another architecture.
     """
     description, state = read_model(run_dir, "classifier")
-    shape = description["architecture"]
-    adapter = str(shape.get("adapter", "plain"))
-    labels, size = tuple(shape["labels"]), int(shape["size"])
-    network = build(description["arch"], labels, size, adapter=adapter)
+    with building(description["architecture"], state, Path(run_dir) / "model.json"):
+        shape = description["architecture"]
+        adapter = str(shape.get("adapter", "plain"))
+        labels, size = tuple(shape["labels"]), int(shape["size"])
+        network = build(description["arch"], labels, size, adapter=adapter)
     load_weights(network, state, file=Path(run_dir) / "model.safetensors")
     network.description = description
     # The memory layout of training: the same kernels, so the same bits.

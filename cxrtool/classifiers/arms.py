@@ -13,7 +13,6 @@ are equal.
     pooled          the real rows and those of other real sets
 """
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 from cxrtool.classifiers.batches import Part
 from cxrtool.classifiers.prediction import input_pixels
 from cxrtool.core.errors import GateError, InputError, UsageError
+from cxrtool.core.reading import read_json
 from cxrtool.data.cache import pixels
 from cxrtool.data.columns import MANIFEST
 from cxrtool.data.labels import LabelPolicy, label_arrays
@@ -130,7 +130,7 @@ def recorded_policy(synth: Dataset) -> LabelPolicy | None:
                 record = record[key]
             if record["uncertain"] is not None and record["blank"] is not None:
                 return LabelPolicy.from_json(record)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, InputError):
             continue
     return None
 
@@ -138,10 +138,10 @@ def recorded_policy(synth: Dataset) -> LabelPolicy | None:
 def _record(synth: Dataset, file: str) -> dict[str, Any]:
     """A JSON file of a set; empty where there is none."""
     try:
-        content = json.loads((synth.path / file).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = read_json(synth.path / file)
+    except InputError:
         return {}
-    return content if isinstance(content, dict) else {}
+    return content
 
 
 def source_rows(synth: Dataset, data: Dataset, rows: np.ndarray) -> np.ndarray:

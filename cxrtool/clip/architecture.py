@@ -10,7 +10,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from cxrtool.clip import weights as files
 from cxrtool.core import temporary
 from cxrtool.core.errors import InputError, UsageError, sentence_of
 from cxrtool.core.files import sha256_file
+from cxrtool.core.reading import read_bytes, read_json
 from cxrtool.core.runs import Run
+from cxrtool.training.models import building
 
 CONFIG_FILE = "open_clip_config.json"
 
@@ -112,7 +114,7 @@ class Architecture:
         if self.hf_config:
             run.write_json(huggingface.CONFIG_FILE, self.hf_config)
         for path in self.tokenizer_files:
-            run.write_bytes(path.name, path.read_bytes())
+            run.write_bytes(path.name, read_bytes(path))
 
 
 def size_of(model_cfg: Mapping[str, Any]) -> int:
@@ -135,9 +137,10 @@ def build(architecture: Architecture, seed: int) -> Any:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             try:
-                network = open_clip.create_model_and_transforms(
-                    f"local-dir:{folder}", pretrained_hf=False
-                )[0]
+                with _room(architecture):
+                    network = open_clip.create_model_and_transforms(
+                        f"local-dir:{folder}", pretrained_hf=False
+                    )[0]
             except Exception as error:  # whatever a config makes of timm and transformers
                 raise InputError(
                     f"{architecture.name}: its config makes no network ({sentence_of(error)})",
@@ -153,6 +156,16 @@ def build(architecture: Architecture, seed: int) -> Any:
         if isinstance(network.visual, TimmModel) and architecture.size != weights_size:
             _resize(network.visual, architecture)
     return network
+
+
+def _room(architecture: Architecture) -> AbstractContextManager[None]:
+    """Building in as much memory as a file of weights may need."""
+    weights = architecture.weights
+    if weights is None:
+        return nullcontext()
+    parts = weights.parent.iterdir() if weights.name.endswith(files.INDEX) else [weights]
+    size = sum(part.stat().st_size for part in parts)
+    return building(architecture.model_cfg, size, weights)
 
 
 def tokenizer(architecture: Architecture) -> Any:

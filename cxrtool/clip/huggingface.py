@@ -6,7 +6,6 @@ Nothing is fetched, and no code of a folder is run: what names any (`auto_map`) 
 Transformers is imported here alone, when one of these is read.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.extras import install_hint
+from cxrtool.core.reading import read_json
 
 CONFIG_FILE = "config.json"
 ADVICE = "put tokenizer.json and tokenizer_config.json of {} into the folder"
@@ -111,12 +111,7 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         InputError: not one, or one that would have its own code run.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"not JSON ({error})", file=path, hint="copy it again") from error
-    if not isinstance(content, dict):
-        raise InputError("not a config of transformers", file=path, hint="copy it again")
+    content = read_json(path)
     if "auto_map" in content:
         raise InputError(
             "it names Python code of its own (auto_map), which is never run here",

@@ -23,7 +23,7 @@ from torch.nn import functional
 from cxrtool.clip.architecture import Architecture, build, tokenizer
 from cxrtool.clip.huggingface import needed
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.training.models import load_weights, read_model
+from cxrtool.training.models import building, load_weights, read_model
 
 _CONTEXT_STEP = 8
 
@@ -184,15 +184,11 @@ def load(run_dir: Path | str, device: torch.device | str = "cpu") -> ClipModel:
         InputError: no finished CLIP there, or damaged weights.
     """
     meta, state = read_model(run_dir, "clip")
-    try:
+    with building(meta["architecture"], state, Path(run_dir) / "model.json"):
         architecture = Architecture(meta["arch"], **meta["architecture"])
         if needed(architecture.model_cfg):
             architecture = replace(architecture, folder=Path(run_dir))
         network = build(architecture, seed=0)
-    except (TypeError, KeyError) as error:
-        raise InputError(
-            f"not a description of a CLIP ({error!r})", file=Path(run_dir) / "model.json"
-        ) from error
     load_weights(network, state, file=Path(run_dir) / "model.safetensors")
     network.requires_grad_(False)
     return ClipModel(architecture, network.to(device).eval(), meta)

@@ -12,7 +12,6 @@ more model is added, which is given to people as a file alone.
 """
 
 import io
-import json
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +28,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from cxrtool.clip import huggingface
 from cxrtool.core.errors import InputError, UsageError, sentence_of
+from cxrtool.core.reading import open_file, read_json
 
 _OPENAI_BUFFERS = ("input_resolution", "context_length", "vocab_size")
 _PROGRAM = "code/"  # folder of a TorchScript archive
@@ -175,7 +175,7 @@ def _state(path: Path) -> Mapping[str, Any]:
 def _joined(index: Path) -> dict[str, Any]:
     """The tensors of all parts that an index lists."""
     try:
-        parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        parts = sorted(set(read_json(index)["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"not an index of weights ({error!r})", file=index, hint="copy it again"
@@ -191,7 +191,7 @@ def _joined(index: Path) -> dict[str, Any]:
 
 
 def _refuse_pointer(path: Path) -> None:
-    with open(path, "rb") as stream:
+    with open_file(path) as stream:
         if stream.read(len(_LFS)) == _LFS:
             raise InputError(
                 "a pointer of Git LFS, not the weights themselves", file=path, hint="git lfs pull"

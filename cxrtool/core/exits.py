@@ -5,16 +5,24 @@ In: an exception. Out: the exit code; the message is said.
 
 import errno
 import os
+import re
 import signal
 import traceback
 from typing import Any
 
 from cxrtool.core import console, streams
 from cxrtool.core.config.values import moved_option
-from cxrtool.core.errors import CxrError, InputError, UsageError
+from cxrtool.core.errors import REASON_MOST, CxrError, InputError, UsageError
+from cxrtool.core.reading import is_text
 
 # Failures that the system's own words and the file's name explain.
 _NAMED = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.ENAMETOOLONG, errno.EFBIG)
+#: What torch and NumPy say of memory that cannot be had, in errors that have no type of their own.
+_NO_MEMORY = re.compile(
+    r"not enough memory|out of memory|can't allocate memory|can't start new thread|bad_alloc"
+    r"|size calculation overflowed|multiplication overflow|Maximum allowed (size|dimension)"
+    r"|array is too big"
+)
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -54,11 +62,21 @@ def _expected(error: BaseException) -> CxrError | None:
             f"{error.object[error.start : error.end]!a}",
             hint="set PYTHONIOENCODING=utf-8, or write to a folder with -o FOLDER",
         )
+    text = str(error)
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError | ValueError) and _NO_MEMORY.search(text)
+    ):
+        return _memory_error(text)
+    if isinstance(error, UnicodeEncodeError) and not is_text(error.object):
+        name = ascii(error.object[max(0, error.start - 40) : error.end + 20])
+        return InputError(f"{name} is not UTF-8 text", hint="rename what is called so")
     return _usage_error(error) if hasattr(error, "format_message") else None
 
 
 def _disk_error(error: OSError) -> InputError | None:
     """Put the failures of a disk in a user's words."""
+    if error.errno == errno.ENOMEM:
+        return _memory_error(str(error.strerror))
     where = error.filename or "a file"
     if where == streams.STDOUT:
         why = "it is closed" if error.errno == errno.EBADF else error.strerror
@@ -73,10 +91,19 @@ def _disk_error(error: OSError) -> InputError | None:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return InputError(f"no permission to use {where}", hint="choose another folder")
-    if error.errno in _NAMED:
+    if error.errno in _NAMED or (error.filename and error.strerror):
         hint = "give a shorter name" if error.errno == errno.ENAMETOOLONG else None
         return InputError(f"{error.strerror}: {where}", hint=hint)
     return None
+
+
+def _memory_error(text: str) -> InputError:
+    reason = text.strip().partition("\n")[0].partition(". ")[0][:REASON_MOST]
+    return InputError(
+        f"not enough memory{f' ({reason})' if reason else ''}",
+        hint="give smaller numbers (--batch, --block, --n, --size, --workers), see whether an"
+        " input is as large as it should be, or use a machine with more memory",
+    )
 
 
 def _usage_error(error: Any) -> CxrError:

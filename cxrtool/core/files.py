@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cxrtool.core.reading import open_file
+
 TEMPORARY = ".tmp"
 
 
@@ -25,7 +27,7 @@ def sha256_bytes(data: bytes) -> str:
 
 def sha256_file(path: Path | str) -> str:
     """Hex SHA-256 of a file's content, read in blocks."""
-    with open(path, "rb", buffering=0) as stream:
+    with open_file(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

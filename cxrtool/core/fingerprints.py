@@ -9,7 +9,7 @@ index, a file whose size and modification time are as they were keeps its record
 import contextlib
 import errno
 import hashlib
-import json
+import io
 import os
 import select
 import sys
@@ -23,6 +23,7 @@ from typing import Any
 from cxrtool.core import console, files
 from cxrtool.core.config.records import input_paths, listed_roles, secret_roles
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import is_text, open_file, read_json, require_file
 
 INDEX = "files.tsv"  # path, bytes, sha256 of each file in a large tree of outputs
 CACHE = ".cache"
@@ -65,7 +66,7 @@ class StatCache:
         self._text = bytearray()
         if path is not None:
             try:
-                with open(path, encoding="utf-8") as stream:
+                with io.TextIOWrapper(open_file(path), "utf-8") as stream:
                     while (line := stream.readline()).startswith("#"):
                         name, known, finding = line[1:].rstrip("\n").split("\t")
                         self.folders[name] = (known, finding)
@@ -132,7 +133,7 @@ class StatCache:
         """Note one of very many files, in little memory."""
         if self._entries is not None:
             self._entries[name] = known
-        elif "\t" not in name and "\n" not in name:
+        elif "\t" not in name and "\n" not in name and is_text(name):
             line = f"{name}\t{known.size}\t{known.mtime_ns}\t{known.sha256}\n"
             self._text.extend(line.encode())
 
@@ -193,7 +194,7 @@ def signature(folder: Path) -> str:
                 lines.append(f"{entry.name}\t{stat.st_size}\t{stat.st_mtime_ns}\n")
         lines.sort()
         stack.sort(reverse=True)
-        digest.update(f"{prefix}\n{''.join(lines)}".encode())
+        digest.update(f"{prefix}\n{''.join(lines)}".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -311,6 +312,7 @@ def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool =
     label = f"hashing {path.name}"
     try:
         if not path.is_dir():
+            require_file(path)
             entries = [(f"{role}:{path.name}", str(path), path.stat())]
             (sha256,) = cache.sha256_of(entries, verify=verify, label=label).values()
             return InputRef(role, path, f"file:{sha256}")
@@ -325,7 +327,7 @@ def fingerprint_input(role: str, path: Path, cache: StatCache, *, verify: bool =
             raise InputError("the folder is empty", file=path)
         hashes = sorted(cache.sha256_of(entries, verify=verify, label=label).items())
         lines = "".join(f"{name.removeprefix(f'{role}/')}\t{sha}\n" for name, sha in hashes)
-        ref = InputRef(role, path, "folder:" + files.sha256_bytes(lines.encode()))
+        ref = InputRef(role, path, "folder:" + files.sha256_bytes(os.fsencode(lines)))
         cache.remember(role, now, ref.fingerprint)
         return ref
     except FileNotFoundError:
@@ -391,23 +393,6 @@ def release(ref: InputRef) -> None:
         os.close(int(ref.path.name))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        InputError: It cannot be read or is no JSON object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
-    except ValueError as error:
-        raise InputError(f"is not valid JSON ({error})", file=path) from None
-    if not isinstance(value, dict):
-        raise InputError("is not a JSON object", file=path)
-    return value
-
-
 def require_complete(folder: Path, stages: tuple[str, ...] | None = None) -> dict[str, Any]:
     """The ``result.json`` of a finished run.
 
@@ -470,7 +455,8 @@ def packed_index(folder: Path) -> files.FileIndex:
 def _index_lines(folder: Path) -> Iterator[tuple[str, int, str]]:
     index = folder / INDEX
     try:
-        with contextlib.suppress(FileNotFoundError), open(index, encoding="utf-8") as lines:
+        with contextlib.suppress(FileNotFoundError), open_file(index) as stream:
+            lines = io.TextIOWrapper(stream, "utf-8")
             for line in lines:
                 name, size, sha256 = line.rstrip("\n").split("\t")
                 yield name, int(size), sha256

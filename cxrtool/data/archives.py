@@ -5,8 +5,12 @@ messages, content. Nothing is unpacked to the disk, no link is followed, a membe
 its folder is refused, and no more than one file is in memory.
 """
 
+import bz2
+import gzip
+import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -16,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import Bounded, is_text, open_file, read_bytes, require_file
 
 MAX_BYTES = 64 * 2**20  # of one file
 ARCHIVES = (".tgz", ".tar.gz", ".tar", ".tar.bz2", ".tar.xz", ".zip")
@@ -26,7 +31,11 @@ Document = tuple[str, str, bytes]
 Reject = Callable[[InputError, str], None]
 #: Name, whether it is a folder, bytes, why it cannot be read ("" if it can), what opens it.
 _Member = tuple[str, bool, int, str, Callable[[], Any]]
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+DAMAGE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, NotImplementedError, ValueError, OverflowError),
+)
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 
 
 def documents(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterator[Document]:
@@ -67,6 +76,8 @@ def _in_folder(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterato
         if not _wanted(name, suffixes):
             continue
         try:
+            if not is_text(name):
+                raise InputError("the file's name is not UTF-8 text", file=ascii(str(file))[1:-1])
             if not file.resolve().is_relative_to(root):
                 raise InputError("the link leaves the folder", file=file)
             status = file.stat()
@@ -74,7 +85,7 @@ def _in_folder(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterato
                 raise InputError("is no file", file=file)
             if status.st_size > MAX_BYTES:
                 raise _too_long(str(file))
-            data = file.read_bytes()
+            data = read_bytes(file)
         except InputError as error:
             reject(error, file.stem)
         except OSError as error:
@@ -108,13 +119,21 @@ def _in_archive(path: Path, suffixes: tuple[str, ...], reject: Reject) -> Iterat
             else:
                 with stream_of() as stream:
                     yield name, place, stream.read()
-    except (*_DAMAGE, OSError) as error:
-        raise InputError(f"damaged archive: {error}", file=path) from None
+    except InputError:
+        raise
+    except (*DAMAGE, OSError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise InputError(f"damaged archive: {reason}", file=path) from None
 
 
 def _tar_members(path: Path) -> Iterator[_Member]:
-    with tarfile.open(path, mode="r|*") as archive:
+    with open_file(path) as stream:
+        opener: Callable[[Path], Any] = _OPENERS.get(stream.read(2), open_file)
+    # The header of a member is held as a whole, whatever length it says that it has.
+    bounded: Any = Bounded(opener(path), MAX_BYTES)
+    with bounded, tarfile.open(fileobj=bounded, mode="r|") as archive:
         while (member := archive.next()) is not None:
+            bounded.fresh = -member.size
             archive.members = []  # type: ignore[attr-defined]  # else it remembers all of them
             problem = "" if member.isreg() else "the member is a link, not a file"
             stream_of = partial(archive.extractfile, member)
@@ -122,6 +141,7 @@ def _tar_members(path: Path) -> Iterator[_Member]:
 
 
 def _zip_members(path: Path) -> Iterator[_Member]:
+    require_file(path)
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             problem = "the member is encrypted" if member.flag_bits & 1 else ""

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import require_file
 
 #: Larger images are refused as decompression bombs (Pillow's own warning limit).
 MAX_PIXELS = 89_478_485
@@ -93,7 +94,9 @@ def open_gray(
     try:
         if file is None and not source:
             raise InputError("the image is empty (zero bytes)")
-        if file is not None and file.is_file() and not file.stat().st_size:
+        if file is not None:
+            require_file(file)
+        if file is not None and not file.stat().st_size:
             raise InputError("the file is empty (zero bytes)", file=file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cxrtool.core import files
 from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_text
 from cxrtool.data import decoding, images, pool
 from cxrtool.data.columns import image_name
 from cxrtool.data.decoding import DEPTHS
@@ -219,14 +220,15 @@ def _convert_all(
 def _believed(run: Run, path: Path) -> dict[int, Done]:
     """Entries of an interrupted run whose images are on disk as they were written."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
         if json.loads(lines[0])["run"] != run.fingerprint:
             return {}
-    except (OSError, ValueError, IndexError, KeyError, TypeError):
+    except (OSError, ValueError, IndexError, KeyError, TypeError, RecursionError):
         return {}
     entries: list[Done] = []
     for line in lines[1:]:
-        with contextlib.suppress(ValueError, TypeError):  # a kill cut the last line short
+        # A kill cut the last line short.
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
             entries += [Done(*values) for values in json.loads(line)]
     believed: dict[int, Done] = {}
     for entry in entries:

@@ -5,7 +5,6 @@ labels, counts of matched and unmatched images, and the cells where source and r
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import meaning_of, read_json
 from cxrtool.data import columns
 from cxrtool.data.columns import PATIENT, STUDY, cells_of
 from cxrtool.data.label_columns import plain_column
@@ -128,8 +128,11 @@ def _read(folder: Path) -> tuple[pd.DataFrame, dict[str, bool], Mapping[str, str
         raise InputError(what, file=folder, hint=hint)
     table = read_table(file, (STUDY,))
     if (folder / columns.DATASET).is_file():
-        record = json.loads((folder / columns.DATASET).read_text(encoding="utf-8"))
-        covered = dict(zip(record["labels"], record["covered"], strict=True))
+        record = read_json(folder / columns.DATASET)
+        with meaning_of(folder / columns.DATASET):
+            covered = {
+                str(k): bool(v) for k, v in zip(record["labels"], record["covered"], strict=True)
+            }
         left: Mapping[str, str] = {}
         require_columns(table, covered, file)
     else:

@@ -25,7 +25,6 @@ import contextlib
 import hashlib
 import hmac
 import itertools
-import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -39,6 +38,7 @@ import pandas as pd
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError
 from cxrtool.core.files import canonical_json, sha256_file
+from cxrtool.core.reading import parse_json, read_bytes, read_json
 from cxrtool.data import columns, published
 from cxrtool.data.cache import keys_of_pixels, prepared_keys
 from cxrtool.data.columns import PATIENT, PATIENT_KEY, PIXEL_KEY, SOURCE, SPLIT
@@ -108,7 +108,7 @@ def read_secret(path: Path) -> bytes:
         InputError: It cannot be read or holds less than 16 bytes.
     """
     try:
-        secret, mode = path.read_bytes().strip(), path.stat().st_mode
+        secret, mode = read_bytes(path, once=True).strip(), path.stat().st_mode
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     if len(secret) < 16:
@@ -275,7 +275,7 @@ class Seen:
         if not file.is_file() and (run_dir / MODEL).is_file():
             return cls(unknown=frozenset({_name_of(run_dir / MODEL)}))
         try:
-            record = json.loads(file.read_text(encoding="utf-8"))
+            record = parse_json(read_bytes(file), file)
             if record["format"] not in (FORMAT, FORMAT_UNKNOWN):
                 raise InputError(f"format {record['format']!r}; wanted {FORMAT}", file=file)
             chosen = record.get("chosen_by")
@@ -318,10 +318,10 @@ def _keys(record: Mapping[str, Any]) -> Seen:
 
 def _name_of(model: Path) -> str:
     """A network by its description, such as "generator 0123456789ab"."""
-    content = model.read_bytes()
+    content = read_bytes(model)
     try:
-        kind = str(json.loads(content)["kind"])
-    except (ValueError, KeyError, TypeError):
+        kind = str(parse_json(content, model)["kind"])
+    except InputError:
         kind = "network"
     return f"{kind} {hashlib.sha256(content).hexdigest()[:12]}"
 
@@ -578,9 +578,9 @@ def _inputs_that_saw(folder: Path, dataset: Dataset, rows: np.ndarray | None) ->
 def inputs_of(folder: Path) -> list[tuple[str, Path]]:
     """Role and path of a run's inputs, as it recorded them; none where it is no run."""
     try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        record = read_json(folder / "run.json")
         return [(str(entry["role"]), Path(entry["path"])) for entry in record["inputs"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except InputError:
         return []
 
 

@@ -5,7 +5,6 @@ as a whole. The way back is `cxrtool.data.writer.DatasetWriter`, the one place t
 directories, so that real, edited and synthetic images have the same form.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import parse_json, read_bytes
 from cxrtool.data import columns
 from cxrtool.data.columns import IMAGE
 from cxrtool.data.schema import DatasetInfo, check_table
@@ -68,14 +68,12 @@ def load_info(path: Path) -> DatasetInfo:
     """
     file = path / columns.DATASET
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
+        record = parse_json(read_bytes(file), file)
     except FileNotFoundError:
         what = "not a dataset directory (no dataset.json)" if path.is_dir() else "no such folder"
         raise InputError(what, file=path, hint="make one with `cxr prepare`") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", file=file) from None
-    if not isinstance(record, dict):
-        raise InputError("is not a JSON object", file=file)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=file) from None
     return DatasetInfo.from_json(record, file)
 
 

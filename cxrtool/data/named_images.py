@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import is_text, read_bytes
 from cxrtool.data import tables
 from cxrtool.data.columns import DATASET, IMAGE, PATIENT, STUDY, VIEW
 from cxrtool.data.decoded import Source
@@ -189,7 +190,7 @@ class Finder:
             name: As tables call it, if it is no DICOM.
             row: What a table says of it.
         """
-        if not tables.is_text(str(path)):
+        if not is_text(str(path)):
             plain = [os.fsencode(text).decode("utf-8", "replace") for text in (name, str(path))]
             error = InputError("the file's name is not UTF-8 text", file=plain[1], hint="rename it")
             self._refuse(NamedImage(plain[0], None), error)
@@ -260,6 +261,7 @@ class Finder:
         others = (*tree.ARCHIVE_SUFFIXES, *tree.TABLE_SUFFIXES)
         for ref, why in sorted(every):
             lower, path = ref.lower(), folder / ref
+            why = "" if why == tree.NO_TEXT else why  # refused below, by its name
             why = why or (OF_A_RUN if ref.startswith(runs) else "")
             if not why and not lower.endswith(tree.IMAGE_SUFFIXES):
                 dicom = not lower.endswith(others) and not lower.endswith("dicomdir")
@@ -274,7 +276,7 @@ class Finder:
 
     def _lines(self, listing: Path) -> Iterator[NamedImage]:
         """Images whose paths stand in a text, a line each, or separated by NUL."""
-        content = listing.read_bytes()
+        content = read_bytes(listing)
         lines = content.split(b"\0") if b"\0" in content else content.splitlines()
         for number, line in enumerate(lines, start=1):
             text = os.fsdecode(line).strip("\r\n")

@@ -18,6 +18,7 @@ from PIL import Image
 
 from cxrtool.core import files
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_text
 from cxrtool.data import cache, columns
 from cxrtool.data.columns import IMAGE, PIXEL_KEY, SPLIT
 from cxrtool.data.keys import DEEPEST, Seen, inputs_of, seen_images
@@ -99,8 +100,8 @@ def near_rows(data: Dataset, rows: np.ndarray, other: Dataset, other_rows: np.nd
         return NearRows(data, other, ())
     target = _remembered_at(data, rows, other, other_rows)
     if target is not None:
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            record = json.loads(target.read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
+            record = json.loads(read_text(target))
             return NearRows(data, other, tuple(Pair(*pair) for pair in record))
     pairs = near_copies(cache.pixels(data), rows, cache.pixels(other), other_rows)
     if target is not None:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cxrtool.core.reading import open_file, read_bytes
 from cxrtool.data.schema import DatasetInfo
 
 #: Sources by the beginning of their title in `DatasetInfo.source`, or by their namespace. RSNA's,
@@ -39,7 +40,7 @@ def name_of_published(name: str) -> str:
 
 def name_of_file(path: Path) -> str:
     """A file of weights as ``seen.json`` calls it: by content, never by its path."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(read_bytes(path)).hexdigest()[:12]
     keys = digest_in_header(path)
     ours = f" (of a cxr network, without the seen.json {keys[:12]} that belongs to it)"
     return f"{_PREFIX}{digest}{ours if keys else ''}"
@@ -64,7 +65,7 @@ def of_its_source(unknown: str, info: DatasetInfo) -> str:
 
 def header_of(seen: Path) -> dict[str, str]:
     """What weights say of the ``seen.json`` beside them, wherever they are copied to."""
-    return {HEADER_KEY: hashlib.sha256(seen.read_bytes()).hexdigest()}
+    return {HEADER_KEY: hashlib.sha256(read_bytes(seen)).hexdigest()}
 
 
 def without_header(path: Path) -> bytes:
@@ -72,7 +73,7 @@ def without_header(path: Path) -> bytes:
 
     The digest of keys is a key itself: who has a list of patients could try it against them.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     length = int.from_bytes(content[:8], "little")
     header: dict[str, Any] = json.loads(content[8 : 8 + length])
     if header.pop("__metadata__", None) is None:
@@ -85,11 +86,11 @@ def without_header(path: Path) -> bytes:
 def digest_in_header(path: Path) -> str:
     """What the header of a safetensors file says of the keys beside it, else ""."""
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             length = int.from_bytes(stream.read(8), "little")
             if length > path.stat().st_size:
                 return ""
             header: Any = json.loads(stream.read(length))
         return str(header["__metadata__"][HEADER_KEY])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""

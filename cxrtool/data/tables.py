@@ -14,6 +14,7 @@ import gzip
 import io
 import itertools
 import json
+import os
 import re
 import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.extras import install_hint
+from cxrtool.core.reading import Bounded, is_text, open_file, require_file, unfolded_most
 
 JSON_LINES, JSON, PARQUET = "json lines", "json", "parquet"
 #: Endings of tables, each but the last also with ``.gz``.
@@ -33,6 +35,7 @@ SUFFIXES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".parquet")
 Bad: TypeAlias = Callable[[InputError], None]
 Check: TypeAlias = Callable[[Sequence[str], int], None]
 MAX_CELL_BYTES = 64 * 2**20
+MAX_RECORD_BYTES = 2 * MAX_CELL_BYTES
 
 _BLOCK = 2**20  # characters of a JSON array that are read at once
 _BETWEEN = re.compile(r"[\s,]*")
@@ -50,14 +53,6 @@ def form_of(path: Path) -> str:
     if name.endswith(".parquet"):
         return PARQUET
     return "\t" if name.endswith((".tsv", ".tab")) else ","
-
-
-def is_text(text: str) -> bool:
-    """Whether all of a text can be written as UTF-8.
-
-    Bytes that are not UTF-8 are read as lone surrogates (PEP 383), and JSON can spell them.
-    """
-    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _refuse(error: InputError) -> NoReturn:
@@ -95,26 +90,34 @@ def read_rows(
                 check(list(frame.columns), 1)
             yield from ((next(row), record) for record in frame.to_dict("records"))
         return
-    with io.TextIOWrapper(_open(path), "utf-8-sig", "surrogateescape", newline="") as stream:
+    source: Any = Bounded(_open(path), MAX_RECORD_BYTES)
+    with io.TextIOWrapper(source, "utf-8-sig", "surrogateescape", newline="") as stream:
         if form in (JSON_LINES, JSON):
             texts = stream if form == JSON_LINES else _items(stream)
-            yield from _json_rows(texts, path, bad, check)
+            rows = _json_rows(texts, path, bad, check)
         else:
             csv.field_size_limit(MAX_CELL_BYTES)
-            yield from _csv_rows(
-                csv.reader(stream, delimiter=form, strict=strict), path, bad, check
-            )
+            reader = csv.reader(stream, delimiter=form, strict=strict)
+            rows = _csv_rows(reader, path, bad, check)
+        for pair in rows:
+            source.fresh = 0
+            yield pair
 
 
 def _open(path: Path) -> IO[bytes]:
     try:
         if path.name.lower().endswith(".gz"):
+            require_file(path)
             return gzip.open(path)  # type: ignore[return-value]
-        return path.open("rb")
+        return open_file(path)
     except FileNotFoundError:
         raise InputError("no such file", file=path) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", file=path) from None
+
+
+def _why(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _csv_rows(
@@ -127,7 +130,7 @@ def _csv_rows(
         except StopIteration:
             break
         except _DAMAGE as error:
-            damage = InputError(f"damaged table: {error}", file=path, row=row)
+            damage = InputError(f"damaged table: {_why(error)}", file=path, row=row)
             if not header or not isinstance(error, csv.Error):
                 raise damage from None
             bad(damage)
@@ -172,7 +175,7 @@ def _items(stream: IO[str]) -> Iterator[str]:
         try:
             _, end = decode(text, at)
         except json.JSONDecodeError:
-            more = stream.read(_BLOCK)
+            more = stream.read(max(_BLOCK, len(text) - at))
             if not more and opened and at == len(text):
                 raise EOFError("the array has no end") from None
             if not more:
@@ -206,7 +209,7 @@ def _json_rows(
             else:
                 yield row, cells
     except _DAMAGE as error:
-        raise InputError(f"damaged table: {error}", file=path, row=row + 1) from None
+        raise InputError(f"damaged table: {_why(error)}", file=path, row=row + 1) from None
 
 
 def _json_cell(value: Any) -> str:
@@ -254,11 +257,24 @@ def _parquet(path: Path, *, whole: bool = False) -> Iterator[pd.DataFrame]:
     """
     pyarrow = import_pyarrow()
     try:
+        require_file(path)
         file = pyarrow.parquet.ParquetFile(path)
+        _refuse_unfolding(file.metadata, path)
         for part in [file.read()] if whole else file.iter_batches():
             yield _as_text(part.to_pandas())
-    except (OSError, ValueError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, MemoryError) as error:
         raise InputError(f"not a readable Parquet file ({error})", file=path) from None
+
+
+def _refuse_unfolding(metadata: Any, path: Path) -> None:
+    """Refuse a file that says itself that it unfolds to very many times its size."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    size = max(sum(group.total_byte_size for group in groups), metadata.num_rows)
+    if size > (most := unfolded_most(path)):
+        what = f"unfolds to {size:,} bytes or more; {most:,} are read of a file of its size"
+        raise InputError(what, file=path, hint="look whether it is what it should be")
 
 
 def _as_text(frame: pd.DataFrame) -> pd.DataFrame:
@@ -320,7 +336,7 @@ def _read_csv(path: Path, sep: str, check_width: bool) -> pd.DataFrame:
     """
     try:
         with _open(path) as stream:
-            data = stream.read()
+            data = _whole(stream, path)
         header = data[: 1 << 16].partition(b"\n")[0]
         if header.count(b";") > max(header.count(b","), header.count(b"\t")):
             sep = ";"
@@ -342,7 +358,7 @@ def _read_csv(path: Path, sep: str, check_width: bool) -> pd.DataFrame:
         )
     except (*_DAMAGE, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         _name_damage(path, sep, strict=True)
-        raise InputError(f"damaged table: {error}", file=path) from None
+        raise InputError(f"damaged table: {_why(error)}", file=path) from None
     names = [str(cell).strip() for cell in table.iloc[0]]
     _check_header(names, path)
     table = table.iloc[1:].set_axis(pd.Index(names), axis=1)
@@ -352,7 +368,24 @@ def _read_csv(path: Path, sep: str, check_width: bool) -> pd.DataFrame:
     return table
 
 
-def _read_plain(data: bytes, sep: str) -> pd.DataFrame | None:
+def _whole(stream: IO[bytes], path: Path) -> bytes | bytearray:
+    """All of a table; one that is compressed may not unfold to very many times its size."""
+    if not path.name.lower().endswith(".gz"):
+        return stream.read()
+    most = unfolded_most(path)
+    data = bytearray()
+    while block := stream.read(1 << 22):
+        data += block
+        if len(data) > most:
+            what = (
+                f"unfolds to more than {most:,} bytes, {len(data) // os.stat(path).st_size} times"
+            )
+            hint = "if it is what it should be, unpack it first: gunzip FILE"
+            raise InputError(f"{what} its size", file=path, hint=hint)
+    return data
+
+
+def _read_plain(data: bytes | bytearray, sep: str) -> pd.DataFrame | None:
     """A table without quotes whose records are all of one width, by pyarrow in a fifth of the time.
 
     Returns:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ import pandas as pd
 
 from cxrtool.core import files
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import open_file
 from cxrtool.data import columns, schema
 from cxrtool.data.images import encode_png
 from cxrtool.data.tables import write_table
@@ -56,7 +58,7 @@ class DatasetWriter:
         start to its end, so one that ends as a PNG does is the one that would be written.
         """
         try:
-            with open(self.run.dir / name, "rb") as stream:
+            with open_file(self.run.dir / name) as stream:
                 stream.seek(-len(_PNG_END), os.SEEK_END)
                 return stream.read() == _PNG_END
         except OSError:
@@ -178,6 +180,6 @@ class DatasetWriter:
                     os.unlink(os.path.join(folder, file))
 
     def _named_in(self, folder: str) -> frozenset[str]:
-        with open(self.run.dir / columns.INDEX, encoding="utf-8") as lines:
+        with io.TextIOWrapper(open_file(self.run.dir / columns.INDEX), "utf-8") as lines:
             names = (line.split("\t", 1)[0].rpartition("/") for line in lines)
             return frozenset(base for parent, _, base in names if parent == folder)

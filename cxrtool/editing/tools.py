@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from cxrtool.core.errors import InputError
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import Run
 from cxrtool.editing.guide import Distance
 from cxrtool.editing.relevance import Styles

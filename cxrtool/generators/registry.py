@@ -22,6 +22,7 @@ from cxrtool.generators.flow.trainer import Choices as FlowChoices
 from cxrtool.generators.saved import SavedGenerator
 from cxrtool.generators.stylegan2 import trainer as stylegan2
 from cxrtool.generators.stylegan2.choices import Choices as StyleChoices
+from cxrtool.training.models import building
 
 Choices = StyleChoices | FlowChoices | GameChoices
 
@@ -114,5 +115,6 @@ def _network(function: str, run_dir: Path | str, device: torch.device | str) -> 
     if name not in ARCHS:
         file, hint = saved.run_dir / "model.json", "this version knows " + ", ".join(ARCHS)
         raise InputError(f"unknown generator architecture {name!r}", file=file, hint=hint)
-    network: nn.Module = getattr(ARCHS[name].code, function)(saved)
+    with building(saved.meta["architecture"], saved.state, saved.run_dir / "model.json"):
+        network: nn.Module = getattr(ARCHS[name].code, function)(saved)
     return network.to(device).eval().requires_grad_(False)

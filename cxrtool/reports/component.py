@@ -22,6 +22,7 @@ from spacy.util import filter_spans
 
 from cxrtool.core import temporary
 from cxrtool.core.errors import UsageError
+from cxrtool.core.reading import read_text
 from cxrtool.reports.examples import load_rules
 from cxrtool.reports.labeler import Evidence, Labeler, Labels
 from cxrtool.reports.ontology import builtin_names, load_ontology
@@ -146,7 +147,7 @@ class FindingsComponent:
         files = {f"{_RULES}/{path.name}": path for path in paths}
         if (labels := _file_of(ontology)) is not None:
             files[_LABELS] = labels
-        self._files = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
+        self._files = {name: read_text(path) for name, path in files.items()}
         self._labeler = Labeler(rule_set)
         return self._labeler
 

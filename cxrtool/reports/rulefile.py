@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_text
 
 ENTRIES = ("rule", "cue", "remove")
 ATTRIBUTES = "attributes.toml"  # read by ``attribute_rules``, not with the labeler's rules
@@ -157,7 +158,7 @@ def read_rule_file(
         InputError: It cannot be read, is not TOML, or an entry or a table is something else.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
         document = tomllib.loads(text)
     except OSError as error:
         raise InputError(f"cannot read the rule file: {error.strerror}", file=path) from error

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import is_text, open_file, read_bytes
 from cxrtool.data.archives import ARCHIVES, Document, Reject, documents
 from cxrtool.data.columns import FINDINGS, IMPRESSION, PATIENT, REPORT, STUDY
 from cxrtool.data.sources.openi import parse_report
-from cxrtool.data.tables import JSON, JSON_LINES, SUFFIXES, is_text, read_rows
+from cxrtool.data.tables import JSON, JSON_LINES, SUFFIXES, read_rows
 from cxrtool.reports.report import Report
 
 _TEXTS = (".txt", ".xml")
@@ -75,14 +76,14 @@ def read_reports(
 def _source(path: Path, reject: Reject, columns: tuple[str, str], stdin: bool) -> Iterator[Report]:
     name = path.name.lower()
     if stdin:
-        with open(path, "rb") as stream:
+        with open_file(path) as stream:
             start = stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
         form = {b"{": JSON_LINES, b"[": JSON}.get(start[:1], ",")
         return _from_table(path, form, reject, columns)
     if path.is_dir() or name.endswith(ARCHIVES):
         return _from_files(documents(path, _TEXTS, reject), reject)
     if name.endswith(_TEXTS):
-        return _from_files(iter([(path.name, str(path), path.read_bytes())]), reject)
+        return _from_files(iter([(path.name, str(path), read_bytes(path))]), reject)
     if name.removesuffix(".gz").endswith(SUFFIXES):
         return _from_table(path, None, reject, columns)
     hint = "known endings: " + " ".join(SUFFIXES + ARCHIVES)

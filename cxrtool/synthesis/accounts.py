@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import open_file
 from cxrtool.core.runs import Run
 from cxrtool.data.writer import DatasetWriter
 from cxrtool.synthesis.arrays import FloatArray, IntArray
@@ -76,9 +77,9 @@ class Accounts:
         that hold, so that no stale one meets a later image.
         """
         path = run.path(JOURNAL)
-        with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as stream:
-            for line in stream:
-                with contextlib.suppress(ValueError):
+        with contextlib.suppress(FileNotFoundError), open_file(path) as lines:
+            for line in lines:
+                with contextlib.suppress(ValueError, TypeError, IndexError, RecursionError):
                     slot, tries, rejected, first, kept = json.loads(line)
                     if writer.have(slot_image(slot)):
                         self.tries[slot], self.rejected[slot] = tries, rejected

@@ -14,7 +14,7 @@ import numpy as np
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
 from cxrtool.core.files import sha256_file
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.data.columns import SPLIT
 from cxrtool.data.keys import Seen, refuse_overlap, seen_rows
 from cxrtool.data.labels import LabelPolicy
@@ -84,6 +84,11 @@ class GeneratorCard:
                 hint=f"its labels: {labels}",
             )
 
+    @property
+    def single(self) -> bool:
+        """Whether it makes images of one label each."""
+        return "single_label" in self.meta
+
     def require_one_label(self, values: ByteArray, labels: tuple[str, ...], rows: IntArray) -> None:
         """Refuse label vectors that a generator of single labels cannot be asked for.
 
@@ -95,8 +100,6 @@ class GeneratorCard:
         Raises:
             InputError: Names the first row with none or several of its labels.
         """
-        if "single_label" not in self.meta:
-            return
         columns = [k for k, name in enumerate(labels) if name in self.labels]
         count = values[:, columns].sum(axis=1)
         other = np.flatnonzero(count != 1)

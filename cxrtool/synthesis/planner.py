@@ -132,6 +132,12 @@ def make_plan(
     optimum: float | None = None
     expected: tuple[float, ...] | None = None
     if request.counts:
+        if sum(request.counts) > LARGEST_PLAN:
+            raise InputError(
+                f"the plan needs {sum(request.counts):,} images, more than the {LARGEST_PLAN:,}"
+                " that are planned",
+                hint="ask for fewer images, or for some of the classes at a time",
+            )
         drawn = np.array(request.counts, dtype=np.int64)
         if max_images is not None and drawn.sum() > max_images:
             raise _too_many(int(drawn.sum()), max_images, None)
@@ -147,7 +153,7 @@ def make_plan(
         if max_images is not None and total > max_images:
             raise _too_many(total, max_images, task.highest_within(request, max_images))
     rows = task.rows(drawn)
-    sources = np.concatenate([np.empty(0, dtype=np.int64), *rows])
+    times = sum((np.bincount(r, minlength=len(values)) for r in rows), np.zeros(len(values), int))
     return Plan(
         request=request,
         labels=labels,
@@ -157,11 +163,17 @@ def make_plan(
         optimum=optimum,
         expected=expected,
         rows=rows,
-        drawn_positives=label_totals(values[sources]),
-        drawn_known=label_totals(told[sources]),
+        drawn_positives=_totals_of(values, times),
+        drawn_known=_totals_of(told, times),
         own_only=own_only,
         fewest=fewest,
     )
+
+
+def _totals_of(cells: ByteArray, times: IntArray) -> IntArray:
+    """Sums of the columns [L] of rows that stand there so many times [N]."""
+    totals: IntArray = np.array([times[column > 0].sum() for column in cells.T], dtype=np.int64)
+    return totals
 
 
 class _Task(ABC):

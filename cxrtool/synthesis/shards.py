@@ -9,6 +9,7 @@ stream from the shards to the union, so that memory does not grow with it.
 import contextlib
 import csv
 import heapq
+import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,8 @@ from typing import Any, Self
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.core.fingerprints import read_json, require_complete
+from cxrtool.core.fingerprints import require_complete
+from cxrtool.core.reading import open_file, read_bytes, read_json
 from cxrtool.core.runs import Run
 from cxrtool.core.runs.identity import differing_keys, recorded_identity
 from cxrtool.data.columns import IMAGE, MANIFEST
@@ -97,7 +99,8 @@ class FinishedShard:
     @contextlib.contextmanager
     def manifest(self) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
         """The header and the rows of its manifest, which nobody has touched: inputs are hashed."""
-        with open(self.folder / MANIFEST, encoding="utf-8", newline="") as stream:
+        stream = io.TextIOWrapper(open_file(self.folder / MANIFEST), "utf-8", newline="")
+        with stream:
             rows = csv.reader(stream)
             yield next(rows), rows
 
@@ -142,8 +145,8 @@ def open_shards(folders: list[Path]) -> list[FinishedShard]:
 def plan_bytes(shard: FinishedShard) -> bytes:
     """The plan of a shard as it was written, and the limits of its filters."""
     limits = shard.folder / LIMITS
-    plan = (shard.folder / "plan.json").read_bytes()
-    return plan + (limits.read_bytes() if limits.exists() else b"")
+    plan = read_bytes(shard.folder / "plan.json")
+    return plan + (read_bytes(limits) if limits.exists() else b"")
 
 
 def copy_images(run: Run, writer: DatasetWriter, shards: list[FinishedShard], workers: int) -> None:
@@ -151,7 +154,7 @@ def copy_images(run: Run, writer: DatasetWriter, shards: list[FinishedShard], wo
 
     def copy(item: tuple[Path, str]) -> None:
         folder, name = item
-        writer.add_bytes(name, (folder / name).read_bytes())
+        writer.add_bytes(name, read_bytes(folder / name))
 
     items = (
         (shard.folder, name)
@@ -172,14 +175,14 @@ def copy_records(run: Run, shards: list[FinishedShard]) -> None:
     first = shards[0].folder
     for name in (*PLAN_FILES, LIMITS):
         if (first / name).exists():
-            run.write_bytes(name, (first / name).read_bytes())
+            run.write_bytes(name, read_bytes(first / name))
 
 
 def copy_sheets(run: Run, shards: list[FinishedShard]) -> list[str]:
     """Each class's sheet from the first shard that has one; a small shard may lack a class."""
     sheets = {p.name: p for s in reversed(shards) for p in (s.folder / "samples").glob("*.png")}
     for name, sheet in sorted(sheets.items()):
-        run.write_bytes(f"samples/{name}", sheet.read_bytes())
+        run.write_bytes(f"samples/{name}", read_bytes(sheet))
     return [f"samples/{name}" for name in sorted(sheets)]
 
 

@@ -17,12 +17,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from cxrtool.core.config import MOST_IMAGES
 from cxrtool.core.errors import InputError
 from cxrtool.synthesis.arrays import ByteArray, IntArray
 from cxrtool.synthesis.program import Program, Shares, label_totals
 from cxrtool.training.rng import plan_seed
 
-LARGEST_PLAN = 50_000_000  # images; a share just below the highest feasible one has no other bound
+LARGEST_PLAN = MOST_IMAGES  # a share just below the highest feasible one has no other bound
+_BLOCK = 1 << 20  # rows that are drawn at once
 PATIENCE = 64  # top-up draws per class without progress before the program is asked again
 
 
@@ -48,10 +50,13 @@ class RowStream:
         missing = n - len(self._drawn)
         if missing > 0:
             # steps of at least a quarter keep repeated calls for one more row cheap
-            raw = self._bits.random_raw(max(missing, len(self._drawn) // 4, 256))
-            unit = (raw >> np.uint64(11)) * 2.0**-53  # uniform in [0, 1) on 53 bits
-            rows = self.pool[(unit * len(self.pool)).astype(np.int64)]
-            self._drawn = np.concatenate([self._drawn, rows])
+            rows = np.empty(max(missing, len(self._drawn) // 4, 256), dtype=np.int64)
+            for start in range(0, len(rows), _BLOCK):  # of little memory, however many are drawn
+                part = rows[start : start + _BLOCK]
+                raw = self._bits.random_raw(len(part))
+                unit = (raw >> np.uint64(11)) * 2.0**-53  # uniform in [0, 1) on 53 bits
+                part[:] = self.pool[(unit * len(self.pool)).astype(np.int64)]
+            self._drawn = np.concatenate([self._drawn, rows]) if len(self._drawn) else rows
         return self._drawn[:n]
 
 

@@ -23,6 +23,9 @@ from cxrtool.data.manifest import Dataset
 from cxrtool.data.maps import canonical
 from cxrtool.synthesis.arrays import ByteArray, FloatArray, IntArray
 from cxrtool.synthesis.program import label_totals
+from cxrtool.synthesis.tally import LARGEST_PLAN
+
+_DIGITS = 30  # of a number of images, in a message
 
 Number = Fraction | int  # a share, or a number of images
 
@@ -176,6 +179,11 @@ def parse_count(text: str) -> int:
         raise UsageError(
             f"--counts: {text.strip()!r} is not a number of images",
             hint='write one number, or "Fracture=100,Pleural Other=50"',
+        )
+    if len(cleaned) > _DIGITS or int(cleaned) > LARGEST_PLAN:
+        raise UsageError(
+            f"--counts: {cleaned[:_DIGITS]}{'...' if len(cleaned) > _DIGITS else ''} images of a"
+            f" class are more than the {LARGEST_PLAN:,} that are planned"
         )
     return int(cleaned)
 

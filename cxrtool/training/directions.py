@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cxrtool.core.errors import InputError
 from cxrtool.core.files import sha256_bytes, sha256_file
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import Run
 
 RECORD, WEIGHTS = "direction.json", "direction.safetensors"

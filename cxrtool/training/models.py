@@ -8,22 +8,25 @@ Both files are deterministic: the same weights give the same bytes.
 """
 
 import contextlib
-import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cxrtool.core.errors import InputError
 from cxrtool.core.files import sha256_bytes, sha256_file
+from cxrtool.core.reading import meaning_of, read_json, require_inside
 from cxrtool.core.runs import Run
 from cxrtool.data.published import without_header
 
 FORMAT = 1
 Kind = Literal["generator", "classifier", "clip"]
+_ROOM, _SPARE = 4, 2**24  # what building needs beside the weights: copies, tables of positions
 REQUIRED = ("kind", "arch", "architecture", "labels", "preprocessing")
 
 
@@ -106,14 +109,10 @@ def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[st
         what = f"{run_dir} holds no finished {kind} (no model.json)"
         hint = "give the output folder of a training command that has completed"
         raise InputError(what, hint=hint)
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-        actual, version = meta["kind"], meta["format"]
-        weights, digest = run_dir / meta["weights"]["file"], meta["weights"]["sha256"]
-        for key in REQUIRED:
-            meta[key]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"not a readable model description ({error})", file=path) from error
+    meta = read_json(path)
+    actual, version = meta["kind"], meta["format"]
+    weights = require_inside(meta["weights"]["file"], run_dir, path)
+    digest = meta["weights"]["sha256"]
     if version > FORMAT:
         what = f"written by a newer version (model format {version}, known: {FORMAT})"
         raise InputError(what, file=path)
@@ -121,6 +120,8 @@ def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[st
         raise InputError(f"this is a {actual}, a {kind} is needed", file=path)
     if not weights.is_file():
         raise InputError("the weights are missing", file=weights)
+    if run_dir.resolve() != weights.resolve().parent and weights.is_symlink():
+        require_inside(str(weights.resolve()), run_dir, path)
     if digest not in _digests(weights):
         what = "the weights are damaged: their hash differs from model.json"
         raise InputError(what, file=weights, hint="train again, or copy the folder again")
@@ -135,6 +136,68 @@ def _digests(weights: Path) -> Iterator[str]:
     yield sha256_file(weights)
     with contextlib.suppress(ValueError, AttributeError):  # damaged: no header to be read
         yield sha256_bytes(without_header(weights))
+
+
+class _Budget(TorchDispatchMode):
+    """Refuses tensors, before memory is taken for them, of more numbers than are left.
+
+    Args:
+        numbers: How many there may be.
+    """
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.left = numbers
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        if not any(isinstance(arg, Tensor) for arg in args):  # what makes tensors of nothing
+            sizes = next((a for a in args if isinstance(a, list | tuple)), None)
+            if sizes is None:
+                sizes = [max((abs(a) for a in args if isinstance(a, int | float)), default=1)]
+            self.left -= int(math.prod(sizes)) if all(s >= 0 for s in sizes) else 0
+            if self.left < 0:
+                raise OverflowError(f"a network of more numbers than the weights have ({func})")
+        return func(*args, **(kwargs or {}))
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    """All of a description, however deep."""
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _whole_numbers(item)
+    elif isinstance(value, int):
+        yield abs(value)
+
+
+@contextlib.contextmanager
+def building(
+    description: Any, weights: Mapping[str, Tensor] | int, file: Path | str
+) -> Iterator[None]:
+    """Build a network by a description, which may be damaged or not be of these weights.
+
+    Args:
+        description: What it is built by, JSON-able.
+        weights: The state that the network is to have, or how many numbers that has at most.
+        file: The description, for messages.
+
+    Raises:
+        InputError: The description is of a network that is far larger than its weights, or of none.
+    """
+    numbers = weights if isinstance(weights, int) else sum(w.numel() for w in weights.values())
+    if (largest := max(_whole_numbers(description), default=0)) > max(numbers, _SPARE):
+        raise InputError(
+            f"describes a network of {largest:,} of something; its weights are {numbers:,} numbers",
+            file=file,
+            hint="copy the folder again",
+        )
+    try:
+        with meaning_of(file), _Budget(_ROOM * numbers + _SPARE):
+            yield
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0][:120]
+        raise InputError(f"describes no network ({reason})", file=file) from error
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], *, file: Path | str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_text
 from cxrtool.data.maps import canonical
 
 
@@ -96,7 +97,7 @@ def load_templates(name: str) -> Templates:
     own = resources.files(__package__) / f"{name}.toml"
     path = Path(name)
     try:
-        content = tomllib.loads((own if own.is_file() else path).read_text("utf-8"))
+        content = tomllib.loads(own.read_text("utf-8") if own.is_file() else read_text(path))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(
             f"no prompt templates there ({error})",

@@ -31,7 +31,7 @@ from cxrtool.commands.edit.vocabulary import check_words
 from cxrtool.core import console
 from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import manifest
 from cxrtool.editing import optimization, tools

@@ -17,7 +17,7 @@ from cxrtool.commands.edit.bench import Bench, bench_of, targets_without_network
 from cxrtool.commands.edit.guard import guard, seen_of
 from cxrtool.commands.edit.options import Config
 from cxrtool.commands.edit.tools import say_who_reads
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import manifest, select
 from cxrtool.data.keys import unknown_history

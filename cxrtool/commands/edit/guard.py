@@ -9,8 +9,9 @@ from functools import reduce
 from pathlib import Path
 
 from cxrtool.commands.edit.options import Config
-from cxrtool.core import console, fingerprints
+from cxrtool.core import console
 from cxrtool.core.errors import GateError
+from cxrtool.core.reading import read_json
 from cxrtool.data import manifest, select
 from cxrtool.data.keys import SEEN, Seen, unknown_history
 
@@ -82,7 +83,7 @@ def refuse_made_images(teacher: Path) -> None:
         GateError: it was: it would confirm what generators make.
     """
     file = teacher / "model.json"
-    made = fingerprints.read_json(file).get("images", {}) if file.is_file() else {}
+    made = read_json(file).get("images", {}) if file.is_file() else {}
     count = sum(int(n) for part, n in made.items() if part.startswith("synthetic"))
     if count:
         raise GateError(

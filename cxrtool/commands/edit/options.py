@@ -5,7 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from cxrtool.core.config import ABSENT, GIVEN, Computing, argument, option, running_option
+from cxrtool.core.config import (
+    ABSENT,
+    GIVEN,
+    MOST_AT_ONCE,
+    MOST_IMAGES,
+    Computing,
+    argument,
+    option,
+    running_option,
+)
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SelectionOptions
 from cxrtool.editing.targets import GUIDANCE
@@ -57,7 +66,7 @@ class Config(SelectionOptions, Computing):
     targets: Path | None = option(
         "Text file with a target per line; # begins a comment.", metavar="FILE", role="targets"
     )
-    n: int | None = option("How many generated images to edit.", min=1)
+    n: int | None = option("How many generated images to edit.", min=1, max=MOST_IMAGES)
     data: Path | None = option(
         "Dataset directory whose real images to edit, in place of generated ones.", role="data"
     )
@@ -139,6 +148,7 @@ class Config(SelectionOptions, Computing):
         100,
         only={**GLOBAL, "relevance": ABSENT},
         min=1,
+        max=MOST_IMAGES,
     )
     feature_maps: str = start_option(
         "What the distance of two images is taken in. tower: shallow maps of the CLIP's image"
@@ -151,6 +161,7 @@ class Config(SelectionOptions, Computing):
         "Starts to edit by controls too, eight texts of the target's letters shuffled within each"
         " word, in turn; 0 for none, and then nothing is judged. Default: all, 64 at most.",
         min=0,
+        max=MOST_IMAGES,
     )
     truncation: float | None = generated_option(
         "Truncation psi of generated starts; 1 keeps the whole distribution. Default: 0.7, of a"
@@ -166,7 +177,10 @@ class Config(SelectionOptions, Computing):
     )
     invert_steps: int = real_option("Steps that find the latent of a real image.", 300, min=1)
     block: int = running_option(
-        "Images to edit at once. Another number may change results in the last digits.", 16, min=1
+        "Images to edit at once. Another number may change results in the last digits.",
+        16,
+        min=1,
+        max=MOST_AT_ONCE,
     )
     relevance_batch: int = running_option(
         "Images to render at once for the relevance matrix.",
@@ -174,6 +188,7 @@ class Config(SelectionOptions, Computing):
         was="batch",
         only=GLOBAL,
         min=2,
+        max=MOST_AT_ONCE,
         result=False,
     )
 

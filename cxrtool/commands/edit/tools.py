@@ -18,6 +18,7 @@ from cxrtool.commands.edit.options import Config
 from cxrtool.commands.edit.reading import is_word
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_text
 from cxrtool.editing.global_method import GlobalMethod
 from cxrtool.editing.guide import TextGuide, joined, make_guide
 from cxrtool.editing.judging import Judge, controls_of
@@ -38,7 +39,7 @@ def texts_of(config: Config) -> list[str]:
     texts = [" ".join(text.split()) for text in config.target]
     if config.targets is not None:
         try:
-            lines = config.targets.read_text("utf-8").splitlines()
+            lines = read_text(config.targets).splitlines()
         except UnicodeDecodeError as error:
             raise InputError(f"is not UTF-8 text ({error})", file=config.targets) from error
         lines = [" ".join(line.split()) for line in lines]

@@ -24,6 +24,7 @@ from cxrtool.commands.export.dicom import instance
 from cxrtool.commands.export.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_bytes
 from cxrtool.core.runs import Run
 from cxrtool.data import columns as c
 from cxrtool.data.images import read_png
@@ -85,7 +86,7 @@ def image_folder(run: Run, data: Dataset, rows: np.ndarray, table: pd.DataFrame)
     places = files[c.SPLIT] + "/" + files["file_name"]
     with run.progress("images", total=len(rows), stops=True) as bar:
         for row, place in zip(rows, places):
-            run.write_bytes(place, data.image_path(row).read_bytes())
+            run.write_bytes(place, read_bytes(data.image_path(row)))
             bar.advance()
     for split, part in files.groupby(c.SPLIT, sort=False):
         with run.atomic(f"{split}/metadata.parquet") as path:
@@ -109,7 +110,7 @@ def parquet_file(run: Run, data: Dataset, rows: np.ndarray, table: pd.DataFrame)
     ):
         for start in range(0, len(rows), block):
             images = [
-                {"bytes": data.image_path(row).read_bytes(), "path": f"{start + i:07d}.png"}
+                {"bytes": read_bytes(data.image_path(row)), "path": f"{start + i:07d}.png"}
                 for i, row in enumerate(rows[start : start + block])
             ]
             part = typed(table.iloc[start : start + block], data.labels)

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import argument, option, running_option
+from cxrtool.core.config import (
+    MOST_IMAGES,
+    argument,
+    option,
+    running_option,
+)
 from cxrtool.core.errors import UsageError
 
 #: Forms of the table; the first is that of ``manifest.csv``.
@@ -96,7 +101,10 @@ class Config:
         "As --explain, of the report with this id; may be repeated.", (), metavar="ID", result=False
     )
     explain_sample: int = showing_option(
-        "Draw N reports for explain.html, which holds their text; 0 for no page.", 0, min=0
+        "Draw N reports for explain.html, which holds their text; 0 for no page.",
+        0,
+        min=0,
+        max=MOST_IMAGES,
     )
     seed: int = option("Seed of the draw and of random texts.", 0, min=0)
     workers: int = running_option(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cxrtool.core.config import ABSENT, AnyBut, Computing, argument, option, running_option
 from cxrtool.core.errors import UsageError
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.data.columns import INVERTED, RANDOM_TEXTS
 from cxrtool.data.options import PolicyOptions, SelectionOptions
 

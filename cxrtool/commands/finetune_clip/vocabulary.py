@@ -4,7 +4,6 @@ In: the pairs as they were trained on, and what the first weights had met. Out: 
 Words of few patients may be names, so they are never named.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,6 +17,7 @@ from cxrtool.clip.training import ClipTrainer
 from cxrtool.commands.finetune_clip.options import Config
 from cxrtool.commands.finetune_clip.pairs import Part
 from cxrtool.core import console
+from cxrtool.core.reading import meaning_of, read_json
 from cxrtool.data.columns import PATIENT, are_blank
 from cxrtool.data.keys import MODEL
 from cxrtool.data.select import patient_groups
@@ -44,10 +44,11 @@ class Vocabulary:
         file = config.pretrained and config.pretrained / MODEL
         if file is None or not file.is_file():
             return unnamed
-        recorded = json.loads(file.read_text(encoding="utf-8")).get("words")
-        if recorded is None or recorded["least_patients"] < config.min_patients:
-            return unnamed  # what it names may be words of too few patients
-        return replace(cls(**recorded), least_patients=config.min_patients)
+        recorded = read_json(file).get("words")
+        with meaning_of(file):
+            if recorded is None or recorded["least_patients"] < config.min_patients:
+                return unnamed  # what it names may be words of too few patients
+            return replace(cls(**recorded), least_patients=config.min_patients)
 
     def of_training(
         self, trainer: ClipTrainer, train: Part, ends: Mapping[str, str], templates: Templates

@@ -23,7 +23,8 @@ from cxrtool.core.config.records import from_record
 from cxrtool.core.config.values import resolve
 from cxrtool.core.cores import available_cores
 from cxrtool.core.errors import InputError
-from cxrtool.core.fingerprints import StatCache, fingerprint_input, read_json, release
+from cxrtool.core.fingerprints import StatCache, fingerprint_input, release
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data.manifest import load_dataset
 from cxrtool.data.writer import DatasetWriter

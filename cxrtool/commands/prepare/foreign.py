@@ -15,6 +15,7 @@ import pandas as pd
 
 from cxrtool.core import console, fingerprints
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_json, read_text
 from cxrtool.core.runs import Run
 from cxrtool.data import columns
 from cxrtool.data.keys import Seen
@@ -67,7 +68,7 @@ def _planned(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Labels, view and source row of every row of the table, and what the set is."""
     fingerprints.require_complete(plan, stages=("synthesize",))
-    settings = fingerprints.read_json(plan / PLAN)["settings"]
+    settings = read_json(plan / PLAN)["settings"]
     slots = read_table(plan / "slots.csv")
     numbers = _slots(source, checker, len(slots))
     data = load_dataset(_data_of(plan, settings.get("data")))
@@ -114,7 +115,7 @@ def _slots(source: SourceTable, checker: Checker, number: int) -> np.ndarray:
 
 def _data_of(plan: Path, digest: str | None) -> Path:
     """The data set that a plan was made on, where its record says."""
-    inputs = fingerprints.read_json(plan / "run.json")["inputs"]
+    inputs = read_json(plan / "run.json")["inputs"]
     for path in (Path(entry["path"]) for entry in inputs if entry["role"] == "data"):
         if load_dataset(path).info.digest == digest:
             return path
@@ -147,4 +148,4 @@ def write_history(run: Run, name: str, plan: Path | None) -> None:
         " that judge, and says that it can do no more"
     )
     if plan is not None:
-        run.write_text(PLAN, (plan / PLAN).read_text(encoding="utf-8"))
+        run.write_text(PLAN, read_text(plan / PLAN))

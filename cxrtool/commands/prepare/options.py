@@ -6,7 +6,15 @@ from functools import partial
 from pathlib import Path
 
 from cxrtool.core import console
-from cxrtool.core.config import ABSENT, GIVEN, AnyBut, argument, option, running_option
+from cxrtool.core.config import (
+    ABSENT,
+    GIVEN,
+    MOST_IMAGES,
+    AnyBut,
+    argument,
+    option,
+    running_option,
+)
 from cxrtool.core.errors import UsageError
 from cxrtool.data.columns import is_format_namespace, is_secret
 from cxrtool.data.options import ROW_RULES, column_names
@@ -78,7 +86,10 @@ class Config:
         was="split",
     )
     n: int | None = option(
-        "Number of images to make. Default: 200.", only={"format": ("phantom",)}, min=1
+        "Number of images to make. Default: 200.",
+        only={"format": ("phantom",)},
+        min=1,
+        max=MOST_IMAGES,
     )
     seed: int = option("Seed of the split, and of phantoms.", 0, min=0)
     synthetic: str | None = option(

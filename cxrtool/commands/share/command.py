@@ -11,7 +11,7 @@ from typing import Any
 from cxrtool.commands.share.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_bytes, read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import published
 from cxrtool.data.label_vectors import LABEL_TABLE
@@ -30,7 +30,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     refuse_records(source)
     privacy = [findings(path, source) for path in run.paths("privacy", "evaluate-privacy")]
     for name in FILES:
-        content = (source / name).read_bytes()
+        content = read_bytes(source / name)
         if name == WEIGHTS:  # their header names the keys
             content = published.without_header(source / name)
         if name == MODEL_CARD:

@@ -3,7 +3,6 @@
 Reads records only; writes nothing, takes no lock.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from cxrtool.core import console, files, fingerprints, runs
 from cxrtool.core.config.records import from_record
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import CxrError, InputError, UsageError
+from cxrtool.core.reading import meaning_of, read_json
 from cxrtool.core.runs.identity import Attempt
 from cxrtool.core.runs.lock import is_locked
 from cxrtool.data.columns import DATASET
@@ -34,6 +34,8 @@ def main(config: Config, stages: Mapping[str, Any]) -> None:
             entries.append(inspect(folder, stages))
         except CxrError as error:
             faults.append(error)
+        except OSError as error:
+            faults.append(InputError(f"cannot be read: {error.strerror}", file=folder))
     if config.json:
         for entry in entries:
             console.out(files.canonical_json(entry))
@@ -76,7 +78,7 @@ def inspect(folder: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
             file=folder,
             hint="give the --out folder of a cxr command",
         )
-    record = fingerprints.read_json(folder / runs.RUN)
+    record = read_json(folder / runs.RUN)
     names = (runs.RESULT, runs.PROGRESS, runs.METRICS, runs.LOG, runs.RUN)
     written = max((folder / name).stat().st_mtime for name in names if (folder / name).exists())
     complete = (folder / runs.RESULT).exists()
@@ -94,21 +96,21 @@ def inspect(folder: Path, stages: Mapping[str, Any]) -> dict[str, Any]:
 
 def _progress(folder: Path) -> str:
     try:
-        record = json.loads((folder / runs.PROGRESS).read_text(encoding="utf-8"))
+        record = read_json(folder / runs.PROGRESS)
         done, total = record["done"], record["total"]
         text = f"{record['label']}: {done:,.6g}"
         return text + (
             f"/{total:,.6g} {record['unit']} ({100 * done / total:.0f} %)" if total else ""
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, ValueError, KeyError, TypeError, ArithmeticError):
         return ""
 
 
 def _namespace(folder: Path) -> str | None:
     try:
-        record = json.loads((folder / DATASET).read_text(encoding="utf-8"))
+        record = read_json(folder / DATASET)
         return str(record["namespace"]) if record["patients"] else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError):
         return None
 
 
@@ -118,9 +120,10 @@ def _rerun(folder: Path, record: dict[str, Any], state: str, stages: Mapping[str
     if record.get("traceless") and state == "complete":
         return "not be needed: a copy to hand over is whole, and its record names no path"
     try:
-        holds, reasons = _attempt(folder, record, stages).look()
+        with meaning_of(folder / runs.RUN):
+            holds, reasons = _attempt(folder, record, stages).look()
     except CxrError as error:
-        holds, reasons = "other", [str(error)]
+        return f"be refused (exit {error.exit_code}): {error}"
     if holds == "other":
         return f"be refused (exit 4): {'; '.join(reasons)}"
     return "go on where it stopped" if holds == "incomplete" else "do nothing: up to date"

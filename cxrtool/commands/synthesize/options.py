@@ -12,6 +12,8 @@ from typing import ClassVar
 from cxrtool.core.config import (
     ABSENT,
     GIVEN,
+    MOST_AT_ONCE,
+    MOST_IMAGES,
     Computing,
     argument,
     fields_of,
@@ -75,6 +77,7 @@ class Config(SelectionOptions, Computing):
         "As many images of each class in place of a share: of all classes that have a row, or"
         " of --classes.",
         min=1,
+        max=MOST_IMAGES,
     )
     label_table: Path | None = option(
         "Table of label vectors to draw from: a column of 0 and 1 a label, and `count` where they"
@@ -196,6 +199,7 @@ class Config(SelectionOptions, Computing):
         " last digits.",
         64,
         min=1,
+        max=MOST_AT_ONCE,
     )
     seed: int = option("Seed of the rows and of the images.", 0, min=0)
     shard: str | None = sampling_option(

@@ -75,7 +75,8 @@ def plan_from(config: Config) -> Planned:
     )
     if card is not None:
         card.require_labels(request.labels)
-        card.require_one_label(table.possible(plan.source_rows), table.labels, rows)
+        if card.single:
+            card.require_one_label(table.possible(plan.source_rows), table.labels, rows)
     return Planned(dataset, card, table, plan, written, origin)
 
 

@@ -24,7 +24,7 @@ from cxrtool.commands.train_cls import alone
 from cxrtool.commands.train_cls.options import POOLED, Config
 from cxrtool.core import console
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import near_rows
 from cxrtool.data.columns import SPLIT

@@ -18,7 +18,7 @@ from cxrtool.commands.train_gan.task import Task
 from cxrtool.core import console, runs
 from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.keys import SEEN, Seen, unknown_history
 from cxrtool.data.label_vectors import LabelVectors, common_rows

@@ -3,7 +3,6 @@
 In: the Config. Out: a `Task`, printed, and saved as `resolved.json`.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from cxrtool.commands.train_gan.teacher import Teacher
 from cxrtool.core import console
 from cxrtool.core.config.records import to_record
 from cxrtool.core.config.values import names_of
-from cxrtool.core.errors import UsageError
+from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.reading import read_json
 from cxrtool.data.labels import LabelPolicy, label_arrays
 from cxrtool.data.manifest import Dataset, load_dataset
 from cxrtool.data.select import select_rows
@@ -126,14 +126,14 @@ def recorded(folder: Path) -> dict[str, Any]:
     A run that goes on keeps its size, preset and precision, on whatever device.
     """
     try:
-        record: dict[str, Any] = json.loads((folder / "resolved.json").read_text("utf-8"))
+        record = read_json(folder / "resolved.json")
         low = record["bfloat16_from_px"]
         return {
             "preset": record["preset"],
             "size": record["arch"]["size"],
             "precision": "float32" if low is None else "bfloat16",
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         return {}
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 from cxrtool.commands.train_gan.options import Config
 from cxrtool.core.config import shared_values
 from cxrtool.core.errors import InputError, UsageError
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.data.labels import LabelPolicy
 from cxrtool.data.manifest import Dataset
 from cxrtool.data.options import SelectionOptions

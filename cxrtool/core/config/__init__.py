@@ -33,6 +33,10 @@ GIVEN = AnyBut((None,))
 #: In ``Option.only``: the other option is not given.
 ABSENT = (None,)
 
+#: The most images that are planned, the most that a network takes at once, the most resamples: one
+#: of them more is a slip of the hand, and would fill the memory before anything is said.
+MOST_IMAGES, MOST_AT_ONCE, MOST_RESAMPLES = 50_000_000, 65_536, 1_000_000
+
 #: Panels of several commands, the last ones of a page.
 ROWS, RUNNING = "Rows and labels", "Running"
 Condition = tuple[Any, ...] | AnyBut

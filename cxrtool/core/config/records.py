@@ -4,7 +4,6 @@ In: a Config, or a file with the options of a stage. Out: JSON-able values; fiel
 values.
 """
 
-import json
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from cxrtool.core import files
 from cxrtool.core.config import Field, fields_of, removed_options
 from cxrtool.core.config.values import applies, closest
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.reading import FORMS, check_form, parse_json, read_text
 
 
 def load_file(path: Path, section: str, config: type, stages: Collection[str]) -> dict[str, Any]:
@@ -34,16 +34,17 @@ def load_file(path: Path, section: str, config: type, stages: Collection[str]) -
         InputError: The file cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, once=True)
     except OSError as error:
         raise InputError(f"cannot read the config file: {error.strerror}", file=path) from None
     except UnicodeDecodeError:
         raise InputError("the config file is not UTF-8 text", file=path) from None
     if path.suffix == ".json":
         try:
-            record = json.loads(text)
+            record = parse_json(text, path)
             stage, values = record["stage"], record["config"]
-        except (ValueError, KeyError, TypeError):
+            check_form(record, FORMS["run.json"], path)
+        except InputError:
             raise UsageError(
                 f"{path} is no run.json of a past run", hint="give a TOML file or OUT/run.json"
             ) from None

@@ -12,6 +12,7 @@ from typing import Any
 
 from cxrtool.core.config import GIVEN, AnyBut, Condition, Field, fields_of, removed_options
 from cxrtool.core.errors import UsageError
+from cxrtool.core.reading import is_text
 
 
 def resolve(config: type, *layers: dict[str, Any], origin: str = "config") -> Any:
@@ -82,6 +83,11 @@ _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
 }
 
 
+#: Where an option says no more: numbers beyond these are mistakes, and would end in a library.
+MOST = {int: 10**9, float: 1e30}
+MOST_SEED = 2**63 - 1
+
+
 def _convert_one(field: Field, value: Any) -> Any:
     kind, meta = field.kind, field.meta
     types, article = _KINDS[kind]
@@ -89,6 +95,11 @@ def _convert_one(field: Field, value: Any) -> Any:
     if not fits or (kind is float and not math.isfinite(value)):
         raise UsageError(f"{field.shown}: {value!r} is not {article}", hint=meta.help)
     value = kind(value)
+    if isinstance(value, str | Path) and not is_text(str(value)):
+        raise UsageError(
+            f"{field.shown}: {str(value)!a} is not UTF-8 text",
+            hint="rename what it names: records and tables are UTF-8",
+        )
     if meta.choices is not None and value not in meta.choices:
         raise UsageError(
             f"{field.shown}: {value!r} is not one of {', '.join(meta.choices)}",
@@ -96,9 +107,19 @@ def _convert_one(field: Field, value: Any) -> Any:
         )
     if meta.min is not None and value < meta.min:
         raise UsageError(f"{field.shown}: {value} is less than {meta.min:g}")
-    if meta.max is not None and value > meta.max:
-        raise UsageError(f"{field.shown}: {value} is more than {meta.max:g}")
+    most = meta.max
+    if most is None:
+        most = MOST_SEED if field.name == "seed" else MOST.get(kind)
+    if most is not None and abs(value) > most:
+        shown = f"{most:.0f}" if kind is int else f"{most:g}"
+        raise UsageError(f"{field.shown}: {_short(value)} is more than {shown}")
     return value
+
+
+def _short(number: float) -> str:
+    """A number in a message: one of hundreds of digits says no more than its first ones."""
+    text = str(number)
+    return text if len(text) <= 30 else f"{text[:12]}... ({len(text)} digits)"
 
 
 def parse_pairs(text: str, option: str, example: str) -> dict[str, str] | str:

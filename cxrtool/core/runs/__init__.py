@@ -23,6 +23,7 @@ from typing import Any
 from cxrtool.core import console, files
 from cxrtool.core.errors import InterruptedRunError
 from cxrtool.core.fingerprints import InputRef, require_complete
+from cxrtool.core.reading import read_text
 from cxrtool.core.runs.reads import Reads
 
 RUN_FORMAT = 1
@@ -34,8 +35,8 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The rows of a run's ``metrics.jsonl``; a line that a kill cut short is left out."""
     rows = []
     with contextlib.suppress(FileNotFoundError):
-        for line in (folder / METRICS).read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
+        for line in read_text(folder / METRICS).splitlines():
+            with contextlib.suppress(ValueError, RecursionError):
                 rows.append(json.loads(line))
     return rows
 

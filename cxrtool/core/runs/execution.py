@@ -32,6 +32,7 @@ from cxrtool.core.errors import (
 )
 from cxrtool.core.exits import explained
 from cxrtool.core.fingerprints import InputRef
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import LOG, METRICS, PROGRESS, RESULT, RUN, RUN_FORMAT, Run
 from cxrtool.core.runs.identity import Attempt, Stage
 from cxrtool.core.runs.lock import HOLDER, hold, is_locked
@@ -69,7 +70,7 @@ class Outcome:
     def as_json(self) -> dict[str, Any]:
         """What ``--json`` prints: ``result.json``, or the file that the stage chose."""
         chosen = self.result.get("json")
-        return fingerprints.read_json(self.folder / chosen) if chosen else self.result
+        return read_json(self.folder / chosen) if chosen else self.result
 
 
 def execute(
@@ -97,8 +98,9 @@ def execute(
     Raises:
         CxrError: Any expected failure, with its exit code.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError("the output is a file; a folder is needed", file=out)
+    if os.path.lexists(out) and not out.is_dir():
+        what = "a file" if out.exists() else "a link to nowhere"
+        raise InputError(f"the output is {what}; a folder is needed", file=out)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun has started several processes
         if not getattr(stage, "SEVERAL", False):
             raise UsageError(
@@ -127,7 +129,7 @@ def execute(
                 elif state != "complete":
                     return _work(attempt, state, cache)
         if state == "complete":
-            result = fingerprints.read_json(out / RESULT)
+            result = read_json(out / RESULT)
             return Outcome(out, "up-to-date", result, list(result.get("gates", [])))
         with hold(out):
             return _work(Attempt(stage, config, out, inputs), "new", cache)
@@ -191,14 +193,24 @@ def _dry_plan(attempt: Attempt, state: str) -> dict[str, Any]:
 
 
 def _move_aside(out: Path) -> None:
+    # Behind a link it is the folder that is moved: the link stays, and leads to the new one. The
+    # folder that a shell stands in keeps its place, since the shell would move with it.
+    folder = Path(os.path.realpath(out))
+    if folder == folder.parent or Path.cwd().is_relative_to(folder):
+        raise UsageError(
+            f"{out} holds another run, and is not moved aside while it is the folder that cxr was"
+            " started in",
+            hint="start cxr elsewhere, or choose another --out",
+        )
     (out / HOLDER).unlink(missing_ok=True)
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    target = out.with_name(f"{out.name}.old-{stamp}")
+    target = folder.with_name(f"{folder.name}.old-{stamp}")
     counter = 1
     while target.exists():
         counter += 1
-        target = out.with_name(f"{out.name}.old-{stamp}-{counter}")
-    os.replace(out, target)
+        target = folder.with_name(f"{folder.name}.old-{stamp}-{counter}")
+    os.replace(folder, target)
+    folder.mkdir()
     console.say(f"moved the old folder to {target}")
 
 
@@ -272,7 +284,7 @@ def _work(attempt: Attempt, state: str, cache: fingerprints.StatCache) -> Outcom
     files.write_text(out / RESULT, files.pretty_json(result))
     if not traceless:
         fingerprints.remember_outputs(out, result, stats)
-    return Outcome(out, "done", fingerprints.read_json(out / RESULT), run.gates)
+    return Outcome(out, "done", read_json(out / RESULT), run.gates)
 
 
 def _without_traces(record: dict[str, Any], config: Any) -> dict[str, Any]:

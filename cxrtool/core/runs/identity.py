@@ -12,6 +12,7 @@ from cxrtool.core.config.records import default_options, result_options
 from cxrtool.core.errors import OutputMismatchError
 from cxrtool.core.files import canonical_json, sha256_bytes
 from cxrtool.core.fingerprints import InputRef
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import LOG, RESULT, RUN, RUN_FORMAT, Run, reads
 from cxrtool.core.runs.lock import LOCK
 
@@ -125,7 +126,7 @@ class Attempt:
 
     def __init__(self, stage: Stage, config: Any, out: Path, inputs: list[InputRef]) -> None:
         self.stage, self.config, self.out, self.inputs = stage, config, out, inputs
-        self.record = fingerprints.read_json(out / RUN) if (out / RUN).exists() else {}
+        self.record = read_json(out / RUN) if (out / RUN).exists() else {}
         before = recorded_identity(self.record) if self.record else None
         self.identity = identity(stage, config, inputs, before)
         self.fingerprint = digest(self.identity)
@@ -146,14 +147,14 @@ class Attempt:
                     hint="choose another folder; nothing in it was touched",
                 )
             return "new", []
-        record = fingerprints.read_json(self.out / RUN)
+        record = read_json(self.out / RUN)
         if record.get("fingerprint") != self.fingerprint:
             before = recorded_identity(record)
             return "other", differing_keys(before, self.identity, self.stage.Config)
         complete = (self.out / RESULT).exists()
         problem = reads.changed(self.out, self.inputs, verify=verify)
         if problem is None and complete:
-            result = fingerprints.read_json(self.out / RESULT)
+            result = read_json(self.out / RESULT)
             problem = fingerprints.changed_output(self.out, result, verify=verify)
         if problem is not None:
             return "other", [f"{problem} since the run {'ended' if complete else 'began'}"]

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cxrtool.core import console, files
-from cxrtool.core.errors import BusyError
+from cxrtool.core.errors import BusyError, InputError
+from cxrtool.core.reading import read_json
 
 #: What a file system without locks answers.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -57,9 +58,9 @@ def _holder(out: Path, patience: float = 2.0) -> str:
     end = time.monotonic() + patience
     while True:
         try:
-            holder = json.loads((out / HOLDER).read_text(encoding="utf-8"))
+            holder = read_json(out / HOLDER)
             return f"process {holder['pid']} on {holder['host']}"
-        except (OSError, ValueError, KeyError, TypeError):
+        except (InputError, KeyError):
             if time.monotonic() >= end:
                 return "another process"
             time.sleep(0.05)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.reading import read_text
 
 SYNONYMS = "synonyms"
 
@@ -72,7 +73,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         InputError: It cannot be read, or is none.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path, once=True))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"not a TOML file: {error}", file=path) from None
     except OSError as error:

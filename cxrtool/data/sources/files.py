@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_bytes
 from cxrtool.data.label_columns import CORRECT, NO_VALUE, Columns, bad_cells
 from cxrtool.data.sources.base import Rejected, SourceOptions
 from cxrtool.data.sources.tree import IMAGE_SUFFIXES, entries
@@ -24,7 +25,7 @@ def read_text(path: Path) -> str:
         InputError: It cannot be read, or is not UTF-8.
     """
     try:
-        return decode(path.read_bytes(), path)
+        return decode(read_bytes(path), path)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", file=path) from None
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.reading import unfolded_most
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.files import nothing_found
 from cxrtool.data.sources.npz import DAMAGE, SPLITS, ArrayStream, NpzOpener
@@ -102,6 +103,8 @@ def _label_arrays(path: Path) -> dict[str, np.ndarray]:
                 key = f"{split}_labels"
                 if key not in arrays.files:
                     continue
+                if arrays.zip.getinfo(f"{key}.npy").file_size > unfolded_most(path):
+                    raise InputError("unfolds to far more than labels take", file=path, column=key)
                 labels = np.asarray(arrays[key])
                 what = ""
                 if labels.dtype.kind not in "iub" or labels.ndim not in (1, 2) or not labels.size:

@@ -21,6 +21,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.data.archives import DAMAGE, MAX_BYTES
 from cxrtool.data.labels import CHEXPERT, NO_FINDING
 from cxrtool.data.maps import canonical
 from cxrtool.data.sources import files, vocabulary
@@ -253,8 +254,10 @@ def _reports(folder: Path, roots: ImageRoots, folders: pd.Series) -> tuple[pd.Se
                 inside = set(opened.namelist())
                 for study in studies:
                     if (name := f"{study}.txt") in inside:
+                        if opened.getinfo(name).file_size > MAX_BYTES:
+                            raise InputError("is too long for a report", file=f"{archive}/{name}")
                         texts[study] = files.decode(opened.read(name), f"{archive}/{name}").strip()
-        except zipfile.BadZipFile as error:
+        except DAMAGE as error:
             raise InputError(f"broken zip file ({error})", file=archive) from None
     else:
         for place in dict.fromkeys((folder, folder / "mimic-cxr-reports", *roots.folders)):

@@ -4,6 +4,8 @@ In: a reference such as ``train/12``. Out: gray pixels. Every worker process of 
 this module, so it knows no pandas.
 """
 
+import lzma
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass, field
@@ -16,7 +18,10 @@ from cxrtool.core.errors import InputError
 
 #: Names of the parts of a MedMNIST file.
 SPLITS = ("train", "val", "test")
-DAMAGE = (zipfile.BadZipFile, ValueError, EOFError, zlib.error, OSError, AttributeError)
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(ValueError, EOFError, OSError, AttributeError, NotImplementedError),
+)
 
 
 class ArrayStream:

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_bytes
 from cxrtool.data.archives import Document, Reject, documents
 from cxrtool.data.labels import CHEXPERT, NO_FINDING
 from cxrtool.data.sources import files, vocabulary
@@ -273,7 +274,7 @@ def _documents(source: Path, reject: Reject) -> Iterator[Document]:
         if tarfile.is_tarfile(source) or zipfile.is_zipfile(source):
             yield from documents(source, (".xml",), reject)
         else:
-            yield source.name, str(source), source.read_bytes()
+            yield source.name, str(source), read_bytes(source)
         return
     empty = True
     for document in documents(source, (".xml",), reject):

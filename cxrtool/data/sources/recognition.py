@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import require_file
 from cxrtool.data.columns import DATASET, MANIFEST
 from cxrtool.data.sources.tree import (
     DICOM_SUFFIXES,
@@ -243,6 +244,7 @@ def first_row(path: Path) -> dict[str, str]:
     """The first row of a CSV or TSV by its columns; empty where it cannot be read as text."""
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     try:
+        require_file(path)
         with opened(path, "rt", encoding="utf-8-sig", newline="") as stream:
             lines = [stream.readline(_LINE), stream.readline(_LINE)]
         header, *rows = csv.reader(lines, delimiter=max(",;\t", key=lines[0].count))

@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_bytes
 from cxrtool.data.sources import by_id, files
 from cxrtool.data.sources.base import SourceOptions, SourceTable
 from cxrtool.data.sources.paths import ImageRoots
@@ -121,10 +122,10 @@ def _patients(path: Path, images: pd.Series) -> pd.Series | None:
     if not path.is_file():
         return None
     try:
-        entries = json.loads(path.read_bytes())
+        entries = json.loads(read_bytes(path))
         names = {str(entry["subset_img_id"]): str(entry["img_id"]) for entry in entries}
         patients = {image: str(int(name.partition("_")[0])) for image, name in names.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         what = f"not RSNA's list of images with subset_img_id and img_id ({error!r})"
         raise InputError(what, file=path) from None
     return files.look_up(images, patients)

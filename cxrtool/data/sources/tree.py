@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from cxrtool.core.reading import is_text, open_file
+
 #: What counts as an image file, lower case.
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".bmp", ".tif", ".tiff", ".gif",
@@ -38,6 +40,7 @@ READ_ELSEWHERE = "a folder that is read under another name"
 BROKEN = "a broken link"
 NO_PERMISSION = "no permission to read"
 NO_FILE = "no regular file"
+NO_TEXT = "a name that is not UTF-8"
 NO_ROW = "an image of no row"
 ARCHIVE = "an archive that is not unpacked"
 #: What a person should look at, with the next step.
@@ -45,6 +48,7 @@ STEPS = {
     ARCHIVE: "unpack it",
     LEADS_OUT: "give the folder that holds both, or what it leads to with --images",
     NO_PERMISSION: "give yourself permission",
+    NO_TEXT: "rename it",
     BROKEN: "mount or lay there what it leads to",
 }
 
@@ -62,6 +66,11 @@ def entries(root: Path) -> Iterator[tuple[str, str]]:
     Yields:
         Folder by folder, in sorted order; what lies behind links after everything else.
     """
+    for ref, why in _entries(root):
+        yield ref, why or ("" if is_text(ref) else NO_TEXT)
+
+
+def _entries(root: Path) -> Iterator[tuple[str, str]]:
     real = os.path.realpath(root)
     links: list[tuple[str, str]] = []
     yield from _below(os.fspath(root), "", real, links)
@@ -155,7 +164,7 @@ def begins_as_dicom(path: Path) -> bool:
     Raises:
         OSError: It cannot be read.
     """
-    with path.open("rb") as stream:
+    with open_file(path) as stream:
         start = stream.read(132)
     if start[128:] == b"DICM":
         return True

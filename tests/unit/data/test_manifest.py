@@ -112,7 +112,7 @@ def test_not_a_dataset_directory(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no dataset\.json"):
         load_dataset(tmp_path)
     (tmp_path / "dataset.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not valid JSON"):
         load_dataset(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(InputError, match="format 99"):

@@ -16,7 +16,8 @@ import numpy as np
 from cxrtool import classifiers
 from cxrtool.commands.evaluate.classifiers import external, inputs, other_patients, page
 from cxrtool.commands.evaluate.classifiers.options import Config
-from cxrtool.core import console, fingerprints, runs
+from cxrtool.core import console, runs
+from cxrtool.core.reading import read_json
 from cxrtool.data import near_rows
 from cxrtool.pages import classifier_tables, external_tables, render
 from cxrtool.pages import classifiers as classifier_page
@@ -101,7 +102,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         operating=page.operating_points(test, scores, first),
         subgroups=page.score_subgroups(config, test, scores, groups),
         maps=page.activation_panels(config, test, shown_networks, groups, device),
-        image_reports=[fingerprints.read_json(path / "metrics.json") for path in image_reports],
+        image_reports=[read_json(path / "metrics.json") for path in image_reports],
         unfair=page.unfair(fair),
         cautions=page.cautions(left_out, test, scores, fair, scored.rare),
         near=near,

@@ -5,7 +5,6 @@ must know of them, and what the runs show there beside internal rows (`evaluate`
 view, preprocessing, calibration and thresholds are those of the runs; nothing is fitted here.
 """
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core import console
 from cxrtool.core.config.records import named_paths
 from cxrtool.core.errors import InputError
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import keys, manifest, maps
 from cxrtool.data.columns import VIEW
@@ -217,8 +217,8 @@ def _mended(data: Dataset, size: int, fit: str) -> str:
     record = data.path / "run.json"
     how = f"--size {size} --fit {fit}"
     try:
-        stage = json.loads(record.read_text(encoding="utf-8"))["stage"]
-    except (OSError, ValueError, KeyError, TypeError):
+        stage = read_json(record)["stage"]
+    except InputError:
         stage = ""
     if stage != "prepare":
         return f"prepare its source again with {how}"

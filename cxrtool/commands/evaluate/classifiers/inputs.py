@@ -18,7 +18,7 @@ from cxrtool.classifiers.prediction import Calibration, in_blocks, input_pixels
 from cxrtool.commands.evaluate.classifiers.options import Config
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data import cache, keys, manifest, near_rows, published, select
 from cxrtool.data.columns import STUDY

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import GIVEN, REQUIRED, Computing, argument, option
+from cxrtool.core.config import (
+    GIVEN,
+    MOST_RESAMPLES,
+    REQUIRED,
+    Computing,
+    argument,
+    option,
+)
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_option
 
@@ -67,7 +74,9 @@ class Config(SelectionOptions, Computing):
         metavar="MAP",
         file=True,
     )
-    bootstrap: int = option("Patient resamples behind the intervals.", 1000, min=100)
+    bootstrap: int = option(
+        "Patient resamples behind the intervals.", 1000, min=100, max=MOST_RESAMPLES
+    )
     seed: int = option("Seed of the resamples and of the images shown.", 0, min=0)
     set_name: tuple[str, ...] = page_option(
         "What a synthetic set is called on the page: its folder, or the first eight digits of"

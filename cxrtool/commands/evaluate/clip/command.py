@@ -19,7 +19,8 @@ from cxrtool.clip.holdout import chance, label_vectors, negation_test, zero_shot
 from cxrtool.clip.templates import from_json
 from cxrtool.clip.texts import Composer, reference_column
 from cxrtool.commands.evaluate.clip.options import Config
-from cxrtool.core import console, fingerprints, runs
+from cxrtool.core import console, runs
+from cxrtool.core.reading import read_json
 from cxrtool.data import cache, keys, manifest, select
 from cxrtool.data.labels import label_arrays
 from cxrtool.pages import clip as clip_page
@@ -83,7 +84,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     scored = comparison.score_runs(
         labels, values, mask, np.stack(scores), codes, resamples=config.bootstrap, seed=config.seed
     )
-    records = [fingerprints.read_json(folder / "run.json") for folder in folders]
+    records = [read_json(folder / "run.json") for folder in folders]
     recipes = list(map(recipe_of, described, records))
     groups = group_runs(recipes, arm_options={k for r in recipes for k in r} - {"model"})
     groups.sort(key=lambda group: group.arm != "original")  # what the others are compared with

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrtool.core.config import REQUIRED, Computing, argument, option
+from cxrtool.core.config import (
+    MOST_RESAMPLES,
+    REQUIRED,
+    Computing,
+    argument,
+    option,
+)
 from cxrtool.core.errors import UsageError
 from cxrtool.data.options import SPLIT_CHOICES, VIEWS, SelectionOptions, row_option
 
@@ -31,7 +37,9 @@ class Config(SelectionOptions, Computing):
         " prompts. Default: rules, or the first column with texts.",
         metavar="COLUMN",
     )
-    bootstrap: int = option("Patient resamples behind the intervals.", 1000, min=100)
+    bootstrap: int = option(
+        "Patient resamples behind the intervals.", 1000, min=100, max=MOST_RESAMPLES
+    )
     seed: int = option("Seed of the resamples and of composed prompts.", 0, min=0)
     split: str = row_option("Part of the data set to read.", "test", choices=SPLIT_CHOICES)
     view: str = row_option(

@@ -16,7 +16,7 @@ from cxrtool import classifiers, clip
 from cxrtool import generators as gans
 from cxrtool.classifiers.prediction import BLOCK, Calibration, in_blocks, input_pixels
 from cxrtool.commands.evaluate.images.options import Config
-from cxrtool.core.fingerprints import read_json
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import Run
 from cxrtool.data.cache import resized
 from cxrtool.data.labels import LabelPolicy, label_arrays

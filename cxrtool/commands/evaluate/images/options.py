@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cxrtool.core.config import GIVEN, Computing, argument, option
+from cxrtool.core.config import (
+    GIVEN,
+    MOST_RESAMPLES,
+    Computing,
+    argument,
+    option,
+)
 from cxrtool.data.options import SPLIT_CHOICES, SelectionOptions, row_option
 
 # 4: units join studies and copies; copies of held-out images are refused. 5: variety by label.
@@ -55,7 +61,11 @@ class Config(SelectionOptions, Computing):
         only={"real": GIVEN},
         role="gan",
     )
-    splits: int = sampling_option("Random real/real splits to average over.", 10, min=1)
-    subsets: int = sampling_option("Random subsets behind a kernel distance.", 100, min=2)
+    splits: int = sampling_option(
+        "Random real/real splits to average over.", 10, min=1, max=MOST_RESAMPLES
+    )
+    subsets: int = sampling_option(
+        "Random subsets behind a kernel distance.", 100, min=2, max=MOST_RESAMPLES
+    )
     split: str = row_option("Real rows that are the reference.", "test", choices=SPLIT_CHOICES)
     seed: int = option("Seed of the random features, splits and shown images.", 0, min=0)

@@ -6,6 +6,7 @@ In: the output of ``extract-reports`` (or any table of labels) and a reference C
 ``--include-text``.
 """
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cxrtool.commands.evaluate.labels.options import Config
 from cxrtool.core import console, runs
 from cxrtool.core.config.values import names_of
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.reading import open_file
 from cxrtool.data.columns import RESERVED
 from cxrtool.data.sources.table import label_columns
 from cxrtool.data.tables import read_table, write_table
@@ -134,7 +136,7 @@ def evidence_of(folder: Path, include_text: bool) -> dict[tuple[str, str], str]:
     """What speaks for each label, by (study, observation), where ``evidence.jsonl`` is there."""
     by_label: dict[tuple[str, str], list[str]] = {}
     try:
-        with open(folder / "evidence.jsonl", encoding="utf-8") as stream:
+        with io.TextIOWrapper(open_file(folder / "evidence.jsonl"), "utf-8") as stream:
             for line in stream:
                 item = json.loads(line)
                 words = f"{item['value']} {item['section']}[{item['start']}:{item['end']}] "
@@ -144,7 +146,7 @@ def evidence_of(folder: Path, include_text: bool) -> dict[tuple[str, str], str]:
                 by_label.setdefault((item["study_id"], item["observation"]), []).append(words)
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"damaged: {error!r}", file=folder / "evidence.jsonl") from None
     return {key: "; ".join(items) for key, items in by_label.items()}
 

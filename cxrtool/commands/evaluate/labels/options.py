@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrtool.core.config import REQUIRED, argument, option
+from cxrtool.core.config import (
+    MOST_RESAMPLES,
+    REQUIRED,
+    argument,
+    option,
+)
 from cxrtool.core.errors import UsageError
 
 FORMAT = 3  # 3: every label that PRED has not is named
@@ -49,7 +54,9 @@ class Config:
     labels: str | None = option(
         "Labels to score, separated by commas. Default: all that both have.", metavar="A,B"
     )
-    bootstrap: int = option("Patient resamples behind the intervals; 0 gives none.", 1000, min=0)
+    bootstrap: int = option(
+        "Patient resamples behind the intervals; 0 gives none.", 1000, min=0, max=MOST_RESAMPLES
+    )
     seed: int = option("Seed of the resamples.", 0, min=0)
     include_text: bool = option("Write report text into disagreements.csv and report.html.", False)
 

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cxrtool.core.config import REQUIRED, Computing, argument, option
+from cxrtool.core.config import (
+    MOST_AT_ONCE,
+    MOST_IMAGES,
+    MOST_RESAMPLES,
+    REQUIRED,
+    Computing,
+    argument,
+    option,
+)
 from cxrtool.data.options import SPLIT_CHOICES, row_option
 
 FORMAT = 1
@@ -31,8 +39,10 @@ class Config(Computing):
         REQUIRED,
         role="held-out",
     )
-    n: int = option("Images to generate.", 1000, min=100)
+    n: int = option("Images to generate.", 1000, min=100, max=MOST_IMAGES)
     split: str = row_option("Part of the held-out set.", "test", choices=SPLIT_CHOICES)
-    bootstrap: int = option("Resamples of patients behind the interval.", 1000, min=100)
-    block: int = option("Images that go through the network together.", 64, min=1)
+    bootstrap: int = option(
+        "Resamples of patients behind the interval.", 1000, min=100, max=MOST_RESAMPLES
+    )
+    block: int = option("Images that go through the network together.", 64, min=1, max=MOST_AT_ONCE)
     seed: int = option("Seed of the images and of the resamples.", 0, min=0)
