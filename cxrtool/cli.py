@@ -146,7 +146,7 @@ def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
                 f"`cxr {stage.NAME.replace('evaluate-', 'evaluate ')}` cannot write to stdout",
                 hint="name a folder with -o FOLDER",
             )
-        stage.stream(config, sys.stdout)
+        stage.stream(config, console.data_stream())
         sys.stdout.flush()
         return
     how = {name: getattr(common, name) for name in ("on_change", "dry_run", "verify")}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -115,11 +116,62 @@ def _console(stream: TextIO) -> Console:
 
 def out(text: str) -> None:
     """Write one line of data to stdout, flushed so that a pipe sees it at once."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write((visible(text) if sys.stdout.isatty() else text) + "\n")
     sys.stdout.flush()
 
 
-def _speak(text: str, at: int, style: str | None = None) -> None:
+#: What would steer a terminal or turn a line around: controls but tab and line break, what changes
+#: the direction of writing, what some take for a line break, halves of characters.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def visible(text: str, *, line: bool = False) -> str:
+    """Text as it may be shown, with what would steer a terminal spelled out, ``\\u001b``.
+
+    Names of files, labels and what stands in the records of others come here before they are shown
+    or logged. JSON that is treated so means what it meant.
+
+    Args:
+        text: Any.
+        line: Line breaks are spelled out too.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    text = _STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return text.replace("\n", "\\n") if line else text
+
+
+def harmless(text: str) -> str:
+    """The same by one sign for each, where places in the text must stay."""
+    return text if text.isascii() and text.isprintable() else _STEERING.sub("\ufffd", text)
+
+
+class VisibleStream:
+    """A text stream on which all that is written is `visible`.
+
+    Args:
+        stream: Where it goes.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(visible(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def data_stream() -> TextIO:
+    """Stdout for data: exact where a program reads it, `visible` on a terminal."""
+    return cast("TextIO", VisibleStream(sys.stdout)) if sys.stdout.isatty() else sys.stdout
+
+
+def _speak(text: str, at: int, style: str | None = None, *, line: bool = True) -> None:
+    text = visible(text, line=line)
     if _heard is not None:
         if at <= NORMAL:
             _heard.append(text)
@@ -127,7 +179,7 @@ def _speak(text: str, at: int, style: str | None = None) -> None:
     note(text)
     if _level >= at:
         if sys.stderr.isatty():
-            stderr().print(text, style=style, markup=False)
+            stderr().print(text, style=style, markup=False, emoji=False)
         else:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
@@ -137,6 +189,11 @@ def note(text: str) -> None:
     """Write a line to the log of the run at work, and nowhere else."""
     if _log is not None:
         _log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+
+
+def stderr_text(text: str) -> None:
+    """Write a text of several lines to stderr, such as a traceback, at any level."""
+    sys.stderr.write(visible(text))
 
 
 def say(text: str) -> None:
@@ -172,15 +229,16 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     if _heard is None and _level >= NORMAL and sys.stderr.isatty():
         stderr().print(drawn_table(title, columns, rows))
         if _log is not None:
-            note("\n".join([title, *plain]))
+            note("\n".join([visible(title, line=True), *plain]))
     else:
-        _speak("\n".join([title, *plain]), NORMAL)
+        _speak("\n".join([visible(title, line=True), *plain]), NORMAL, line=False)
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Lines of a table in plain text; numbers are right-aligned."""
     cells, numeric = _cells(columns, rows)
-    widths = [max(map(len, column)) for column in zip(map(str, columns), *cells, strict=True)]
+    names = [visible(str(name), line=True) for name in columns]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
 
     def line(values: Sequence[str]) -> str:
         return "  ".join(
@@ -188,7 +246,7 @@ def plain_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> lis
             for value, width, right in zip(values, widths, numeric, strict=True)
         ).rstrip()
 
-    head = [line([str(name) for name in columns]), line(["-" * width for width in widths])]
+    head = [line(names), line(["-" * width for width in widths])]
     return head + [line(row) for row in cells]
 
 
@@ -198,9 +256,9 @@ def drawn_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     from rich.text import Text
 
     cells, numeric = _cells(columns, rows)
-    drawn = Table(title=title, title_justify="left", header_style="bold")
+    drawn = Table(title=Text(visible(title, line=True)), title_justify="left", header_style="bold")
     for name, right in zip(columns, numeric, strict=True):
-        drawn.add_column(str(name), justify="right" if right else "left")
+        drawn.add_column(Text(visible(str(name), line=True)), justify="right" if right else "left")
     for row in cells:
         drawn.add_row(*map(Text, row))  # brackets of a name are no markup
     return drawn
@@ -219,7 +277,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
-    return f"{value:,}" if type(value) is int else str(value)
+    return f"{value:,}" if type(value) is int else visible(str(value), line=True)
 
 
 @dataclass
@@ -288,9 +346,11 @@ def progress(
     Yields:
         A :class:`Progress` to call ``advance`` or ``update`` on.
     """
+    label = visible(label, line=True)
     state = Progress(label, total, unit, observer)
     if _level >= NORMAL and sys.stderr.isatty():
         from rich import progress as bars
+        from rich.markup import escape
 
         columns = [
             bars.TextColumn("{task.description}"),
@@ -301,7 +361,7 @@ def progress(
             bars.TextColumn("{task.fields[note]}", style="dim"),
         ]
         with bars.Progress(*columns, console=stderr(), transient=True) as bar:
-            state.bar, state.task = bar, bar.add_task(label, total=total, note="")
+            state.bar, state.task = bar, bar.add_task(escape(label), total=total, note="")
             yield state
     else:
         yield state

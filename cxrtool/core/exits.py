@@ -29,7 +29,8 @@ INTERRUPTED = 128 + signal.SIGINT
 def code_of(error: BaseException) -> int:
     """Say what went wrong, in a line; the exit code for it."""
     if console.level() >= console.DEBUG and not isinstance(error, KeyboardInterrupt):
-        traceback.print_exception(error)
+        for text in traceback.format_exception(error):
+            console.stderr_text(text)
     code, message, hint = explained(error)
     console.error(message, hint)
     return code

@@ -37,6 +37,9 @@ Check: TypeAlias = Callable[[Sequence[str], int], None]
 MAX_CELL_BYTES = 64 * 2**20
 MAX_RECORD_BYTES = 2 * MAX_CELL_BYTES
 
+#: What begins a formula, in any width; and numbers, which may begin so.
+_COMPUTED = tuple("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?%?|[+-]?(inf|nan)").fullmatch
 _BLOCK = 2**20  # characters of a JSON array that are read at once
 _BETWEEN = re.compile(r"[\s,]*")
 _DAMAGE = (csv.Error, EOFError, zlib.error, OSError)
@@ -442,8 +445,29 @@ def release_memory() -> None:
         pyarrow.default_memory_pool().release_unused()
 
 
-def write_table(table: pd.DataFrame, *, header: bool = True) -> str:
-    """The CSV text of a table: UTF-8, ``\\n``, quotes where needed; equal tables, equal text."""
+def for_people(cell: Any) -> Any:
+    """A cell of a table that people open: text that a spreadsheet would compute gets an apostrophe.
+
+    Numbers and single signs stay as they are. Tables that this program reads again, such as
+    ``manifest.csv``, have their cells as they came: there a text is data.
+    """
+    if isinstance(cell, str) and cell[:1] in _COMPUTED and len(cell) > 1 and not _NUMBER(cell):
+        return "'" + cell
+    return cell
+
+
+def write_table(table: pd.DataFrame, *, header: bool = True, people: bool = False) -> str:
+    """The CSV text of a table: UTF-8, ``\\n``, quotes where needed; equal tables, equal text.
+
+    Args:
+        table: Cells and the names of the columns.
+        header: Write the names too.
+        people: It is read by people alone (`for_people`).
+    """
+    if people:
+        texts = [name for name in table if table[name].dtype.kind not in "iufb"]
+        table = table.assign(**{name: table[name].map(for_people) for name in texts})
+        table = table.rename(columns=for_people)
     plain = _write_plain(table, header)
     if plain is not None:
         return plain

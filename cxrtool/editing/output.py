@@ -131,7 +131,9 @@ def write(run: Run, jobs: Sequence[Job]) -> None:
         for c in job.changes
     ]
     if rows:
-        run.write_text("entanglement.csv", write_table(pd.DataFrame(rows, dtype=object)))
+        run.write_text(
+            "entanglement.csv", write_table(pd.DataFrame(rows, dtype=object), people=True)
+        )
 
 
 def _write_dataset(run: Run, starts: Starts, jobs: Sequence[Job]) -> None:
@@ -167,7 +169,9 @@ def _write_dataset(run: Run, starts: Starts, jobs: Sequence[Job]) -> None:
         edits.append(job.edits_table(names))
     info = dataclasses.replace(starts.info, covered=covered)
     writer.finish(pd.concat(tables, ignore_index=True), info)
-    run.write_text("edits.csv", write_table(pd.concat(edits, ignore_index=True).fillna("")))
+    run.write_text(
+        "edits.csv", write_table(pd.concat(edits, ignore_index=True).fillna(""), people=True)
+    )
 
 
 def tell(run: Run, jobs: Sequence[Job]) -> dict[str, Any]:

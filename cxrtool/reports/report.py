@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxrtool.core.errors import InputError
+from cxrtool.data.tables import for_people
 
 COLUMNS = ("study_id", "file", "row", "column", "reason")
 
@@ -66,7 +67,7 @@ class Rejected:
         writer.writerow(COLUMNS)
         for study, where, row, column, reason in self.rows:
             shown = where.replace(str(source), source.name if row == "" else "reports", 1)
-            writer.writerow((study, shown, row, column, reason))
+            writer.writerow(map(for_people, (study, shown, row, column, reason)))
         # Names of files need not be UTF-8.
         return text.getvalue().encode(errors="backslashreplace").decode()
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from cxrtool.core.console import harmless
 from cxrtool.core.templates import environment
 from cxrtool.reports.explain import KINDS, MEANING, Explained, Kind, Stretch
 
@@ -111,6 +112,7 @@ class Terminal:
         return _bracketed("{", text, "}") if self._plain else Text(text, style=_CUE)
 
     def _print(self, text: Text) -> None:
+        text.plain = harmless(text.plain)
         if self._plain:
             self._console.print(text, soft_wrap=True)
         else:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from cxrtool.data.tables import for_people
+
 
 @dataclass(frozen=True)
 class Records:
@@ -34,11 +36,11 @@ def _cell(value: Any) -> str:
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """CSV text with a header, cells quoted where they must be."""
+    """CSV text with a header, cells quoted where they must be, for people (`for_people`)."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerow(map(for_people, columns))
+    writer.writerows(map(for_people, row) for row in rows)
     return buffer.getvalue()
 
 

@@ -87,7 +87,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
         run.write_text(name, tables.write_table(side))
     if checker.rejected or config.skip_bad:
         run.write_text(
-            "rejected.csv", tables.write_table(assemble.rejected_table(checker.rejected))
+            "rejected.csv",
+            tables.write_table(assemble.rejected_table(checker.rejected), people=True),
         )
     digest = writer.finish(table, info)
     (run.dir / ingest.JOURNAL).unlink(missing_ok=True)
@@ -262,7 +263,7 @@ def _with_reports(
     joined = join.join_reports(source, config.reports, config.join_labels)
     notes = assemble.tell_joined(run, source.labels, joined)
     differ = assemble.disagreement_table(joined.disagreements, pixels=not config.labels_only)
-    run.write_text("disagreements.csv", tables.write_table(differ))
+    run.write_text("disagreements.csv", tables.write_table(differ, people=True))
     return joined.source, {"reports": {"mode": config.join_labels, **notes}}
 
 

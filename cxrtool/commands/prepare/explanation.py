@@ -243,7 +243,7 @@ def show(told: Explanation, out: IO[str]) -> None:
     """Write it for a person: tables by Rich on a terminal, plain ones elsewhere."""
 
     def say(line: str) -> None:
-        out.write(line + "\n")
+        out.write(console.visible(line) + "\n")
 
     def draw(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         if out.isatty():

@@ -51,7 +51,8 @@ def _show(entries: Sequence[Mapping[str, Any]]) -> None:
     """The entries as a table."""
     names = [name for name in COLUMNS if name != "namespace" or any(e[name] for e in entries)]
     cells = [dict(e) | {"age": age(e["age_s"]), "a rerun would": e["rerun"]} for e in entries]
-    rows = [names, *([str(one[name] or "") for name in names] for one in cells)]
+    rows = [names]
+    rows += [[console.visible(str(one[name] or ""), line=True) for name in names] for one in cells]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         console.out("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())

@@ -23,6 +23,7 @@ from cxrtool.core.runs import Run
 from cxrtool.data import cache, keys, manifest, near_rows, published, select
 from cxrtool.data.columns import STUDY
 from cxrtool.data.labels import LabelPolicy, label_arrays
+from cxrtool.data.tables import for_people
 from cxrtool.stats.calibration import Errors, errors_of, isotonic
 from cxrtool.stats.classifier_results import BY_PIXELS, EQUAL_IDS, IN_PART, WITHOUT_IDS
 from cxrtool.stats.comparison import Scored, score_runs
@@ -324,7 +325,7 @@ def validation_cells(
     policy = LabelPolicy.from_json(description["policy"])
     truth, mask = label_arrays(fold.data, rows, policy)
     columns = positions(fold.data.labels, labels)
-    names = [network.labels[k] for k in positions(network.labels, labels)]
+    names = [for_people(network.labels[k]) for k in positions(network.labels, labels)]
     return truth[:, columns], mask[:, columns], table[names].to_numpy(np.float64)
 
 

@@ -66,9 +66,9 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     if config.include_text:
         disagreements = with_text(disagreements, predicted, config.pred_key)
     lines = [{**s.to_json(), **classes.ends(s.observation, own)} for s in scores]
-    run.write_text("metrics.csv", pd.DataFrame(lines).to_csv(index=False, lineterminator="\n"))
-    run.write_text("classes.csv", every.to_csv(index=False, lineterminator="\n"))
-    run.write_text("disagreements.csv", write_table(disagreements))
+    run.write_text("metrics.csv", write_table(pd.DataFrame(lines), people=True))
+    run.write_text("classes.csv", write_table(every, people=True))
+    run.write_text("disagreements.csv", write_table(disagreements, people=True))
     run.write_json("summary.json", {**summary, "scores": lines})
     result = label_page.LabelEvaluation(
         every,
