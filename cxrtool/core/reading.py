@@ -185,10 +185,6 @@ FORMS: dict[str, Any] = {
         "weights": {"file": str, "sha256": str, "tensors": int, "parameters": int},
     },
 }
-#: Keys without which a record is none; that of others are missed where they are needed.
-NEEDED = {
-    "model.json": ("format", "kind", "arch", "architecture", "labels", "preprocessing", "weights"),
-}
 _HINT = "copy the folder again, or give its command again with --on-change rebuild"
 
 
@@ -222,8 +218,6 @@ def read_json(path: Path, *, form: str | None = None) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     name = form or path.name
-    for key in NEEDED.get(name, ()):
-        value[key]
     if name in FORMS:
         check_form(value, FORMS[name], path)
     return value

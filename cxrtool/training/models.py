@@ -110,6 +110,8 @@ def read_model(run_dir: Path | str, kind: Kind) -> tuple[dict[str, Any], dict[st
         hint = "give the output folder of a training command that has completed"
         raise InputError(what, hint=hint)
     meta = read_json(path)
+    for key in REQUIRED:
+        meta[key]
     actual, version = meta["kind"], meta["format"]
     weights = require_inside(meta["weights"]["file"], run_dir, path)
     digest = meta["weights"]["sha256"]

@@ -123,8 +123,10 @@ def _rerun(folder: Path, record: dict[str, Any], state: str, stages: Mapping[str
     try:
         with meaning_of(folder / runs.RUN):
             holds, reasons = _attempt(folder, record, stages).look()
+    except InputError as error:
+        return f"be refused (exit 3): {error}"
     except CxrError as error:
-        return f"be refused (exit {error.exit_code}): {error}"
+        holds, reasons = "other", [str(error)]
     if holds == "other":
         return f"be refused (exit 4): {'; '.join(reasons)}"
     return "go on where it stopped" if holds == "incomplete" else "do nothing: up to date"

@@ -17,7 +17,8 @@ from typing import Any
 import pandas as pd
 
 from cxrtool.core.errors import InputError
-from cxrtool.core.fingerprints import read_index, read_json
+from cxrtool.core.fingerprints import read_index
+from cxrtool.core.reading import read_json
 from cxrtool.core.runs import RESULT
 from cxrtool.data import columns
 from cxrtool.data.columns import IMAGE, MANIFEST, SPLIT
