@@ -26,7 +26,7 @@ from cxrtool.clip import weights as files
 from cxrtool.core import temporary
 from cxrtool.core.errors import InputError, UsageError, sentence_of
 from cxrtool.core.files import sha256_file
-from cxrtool.core.reading import read_bytes, read_json
+from cxrtool.core.reading import read_bytes
 from cxrtool.core.runs import Run
 from cxrtool.training.models import building
 

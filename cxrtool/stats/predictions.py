@@ -37,10 +37,14 @@ def _cell(value: Any) -> str:
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """CSV text with a header, cells quoted where they must be, for people (`for_people`)."""
+    cells = [[for_people(cell) for cell in row] for row in (columns, *rows)]
+    # The csv module leaves a carriage return unquoted, which every reader takes for a line break.
+    wild = any("\r" in str(cell) for row in cells for cell in row)
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(map(for_people, columns))
-    writer.writerows(map(for_people, row) for row in rows)
+    if wild:
+        csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(cells)
+    else:
+        csv.writer(buffer, lineterminator="\n").writerows(cells)
     return buffer.getvalue()
 
 
