@@ -20,6 +20,7 @@ from cxrtool.clip import weights as files
 from cxrtool.clip.architecture import CONFIG_FILE, Architecture, size_of
 from cxrtool.clip.weights import Settings, default_preprocess
 from cxrtool.core.errors import InputError, UsageError
+from cxrtool.core.reading import read_json
 
 DEFAULT = "tiny"
 WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin")
@@ -254,7 +255,7 @@ def _config(path: Path) -> dict[str, Any]:
         InputError: not one.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         model_cfg = content["model_cfg"]
         model_cfg["vision_cfg"], model_cfg["text_cfg"], model_cfg["embed_dim"]
     except (ValueError, KeyError, TypeError) as error:
