@@ -23,7 +23,7 @@ from typing import Any
 from cxrtool.core import console, files
 from cxrtool.core.config.records import input_paths, listed_roles, secret_roles
 from cxrtool.core.errors import InputError
-from cxrtool.core.reading import is_text, open_file, read_json, require_file
+from cxrtool.core.reading import is_text, open_file, read_bytes, read_json, require_file
 
 INDEX = "files.tsv"  # path, bytes, sha256 of each file in a large tree of outputs
 CACHE = ".cache"
@@ -284,7 +284,7 @@ def slow_hash(path: Path) -> str:
         InputError: It cannot be read.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     return hashlib.scrypt(content, salt=b"cxr id-key", n=2**14, r=8, p=1, dklen=16).hex()

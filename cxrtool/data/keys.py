@@ -108,7 +108,7 @@ def read_secret(path: Path) -> bytes:
         InputError: It cannot be read or holds less than 16 bytes.
     """
     try:
-        secret, mode = read_bytes(path, once=True).strip(), path.stat().st_mode
+        secret, mode = read_bytes(path).strip(), path.stat().st_mode
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}", file=path) from None
     if len(secret) < 16:

@@ -211,7 +211,7 @@ def _json_rows(
                 bad(InputError(f"not a JSON object: {reason}", file=path, row=row))
             else:
                 yield row, cells
-    except _DAMAGE as error:
+    except (*_DAMAGE, RecursionError) as error:
         raise InputError(f"damaged table: {_why(error)}", file=path, row=row + 1) from None
 
 

@@ -25,7 +25,7 @@ from tests.attack.conftest import Runs
 
 HUGE = 10**12
 #: What such a number may take beside what the libraries take.
-ALLOWED = GIB
+ALLOWED = 4 * GIB
 #: Stages, with whose numbers it is tried; a training of very many steps is no attack.
 LINES = {
     "synthesize": "synthesize data --gan gan --counts Edema=4 --threads 1",

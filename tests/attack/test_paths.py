@@ -112,6 +112,8 @@ def test_every_file_is_opened_by_one_helper() -> None:
         ("core/reading.py", "read"),
         ("core/reading.py", "open"),
         ("core/streams.py", "open"),
+        ("core/temporary.py", "open"),
+        ("data/keys.py", "open"),
         ("cli.py", "open"),
         ("core/console.py", "open"),
         ("core/runs/lock.py", "open"),

@@ -113,7 +113,7 @@ def test_a_record_of_other_content_is_named(
         code, said = _ends_well(line, folder, runs, tmp_path / "out")
         if line.startswith("status"):
             continue
-        if code and "open_clip_config" not in record:
+        if code and "open_clip_config" not in record and "hold none of its words" not in said:
             assert code in (2, 3, 4, 5), said
             assert str(folder) in said, said
 
