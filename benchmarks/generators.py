@@ -69,10 +69,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--truncation", type=float, default=1.0)
     parser.add_argument("--steps", type=int, help="of flows, in the place of their own")
+    parser.add_argument("--guidance", type=float, default=1.0, help="of flows")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    judge = Judge(args.data, args.teacher, args.images, args.truncation, args.steps)
+    judge = Judge(args.data, args.teacher, args.images, args.truncation, args.steps, args.guidance)
     print("|", " | ".join(("", *COLUMNS)), "|")
     print("|---" * (len(COLUMNS) + 1) + "|", flush=True)
     row("real", judge.real())
@@ -125,12 +126,19 @@ class Judge:
         n: Images of a generator.
         truncation: psi that they are made with.
         steps: Of flows; None for what their training chose.
+        guidance: Of flows.
     """
 
     def __init__(
-        self, data: Path, teacher: Path, n: int, truncation: float, steps: int | None = None
+        self,
+        data: Path,
+        teacher: Path,
+        n: int,
+        truncation: float,
+        steps: int | None = None,
+        guidance: float = 1.0,
     ) -> None:
-        self.steps = steps
+        self.steps, self.guidance = steps, guidance
         self.n, self.truncation, self.dataset = n, truncation, load_dataset(data)
         self.teacher = classifiers.load(teacher, torch.device("cpu"))
         self.random = RandomFeatures().eval(), RandomVgg16(0).eval()
@@ -160,8 +168,9 @@ class Judge:
     def score(self, run: Path) -> dict[str, float]:
         """All measures of a generator; writes a sheet of its images beside it."""
         network = generators.load(run)
-        if self.steps is not None and isinstance(network, FlowGenerator):
-            network.sampling = replace(network.sampling, steps=self.steps)
+        if isinstance(network, FlowGenerator):
+            steps = self.steps or network.sampling.steps
+            network.sampling = replace(network.sampling, steps=steps, guidance=self.guidance)
         values, known = label_arrays(self.dataset, self.rows["train"], LabelPolicy())
         columns = [self.dataset.labels.index(name) for name in network.labels]
         rng = torch.Generator().manual_seed(1)
