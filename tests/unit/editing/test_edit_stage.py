@@ -546,7 +546,7 @@ def test_two_parts_are_edited_at_once(runs: dict[str, Path], tmp_path: Path) -> 
     read = (edits["Left after"] >= 0.5) & (edits["Right after"] < 0.5)
     assert edits["accepted"].tolist() == read.astype(int).tolist()
     assert result["summary"]["targets"] == ["Left", "Right"]
-    assert set(edits["prompt"]) == {"+left, -right"}
+    assert set(edits["prompt"]) == {"'+left, -right"}  # a cell that spreadsheets do not compute
 
 
 @pytest.mark.parametrize("text", ["severe left", "improved left", "+left, -left", "possible left"])

@@ -90,7 +90,7 @@ def test_counts() -> None:
         ({"target_frac": "Fracture=0.2,Fracture=0.3"}, UsageError, "twice"),
         ({"target_frac": "Fracture=0.2,0.3"}, UsageError, "NAME=VALUE"),
         ({"target_frac": "Fracture=0.2", "classes": "Edema"}, UsageError, "different classes"),
-        ({"target_frac": "0.2", "classes": " , "}, UsageError, "no class"),
+        ({"target_frac": "0.2", "classes": " , "}, UsageError, "names no label"),
         ({"target_frac": "0.2", "classes": "Edema,Edema"}, UsageError, "twice"),
     ],
 )

@@ -80,10 +80,19 @@ def test_unfinished(tmp_path: Path) -> None:
         read_model(tmp_path, "classifier")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"kind": "classifier"}'])
-def test_unreadable_description(saved: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not valid JSON"),
+        ("{", "not valid JSON"),
+        ("[]", "not a JSON object"),
+        ("{}", "lacks 'kind'"),
+        ('{"kind": "classifier"}', "lacks 'arch'"),
+    ],
+)
+def test_unreadable_description(saved: Path, text: str, message: str) -> None:
     (saved / "model.json").write_text(text)
-    with pytest.raises(InputError, match="not a readable model description"):
+    with pytest.raises(InputError, match=message):
         read_model(saved, "classifier")
 
 
