@@ -176,7 +176,7 @@ def _speak(text: str, at: int, style: str | None = None, *, line: bool = True) -
         if at <= NORMAL:
             _heard.append(text)
         return
-    note(text)
+    note(text, line=line)
     if _level >= at:
         if sys.stderr.isatty():
             stderr().print(text, style=style, markup=False, emoji=False)
@@ -185,10 +185,15 @@ def _speak(text: str, at: int, style: str | None = None, *, line: bool = True) -
             sys.stderr.flush()
 
 
-def note(text: str) -> None:
-    """Write a line to the log of the run at work, and nowhere else."""
+def note(text: str, *, line: bool = True) -> None:
+    """Write a line to the log of the run at work, and nowhere else.
+
+    Args:
+        text: Shown as by `visible`.
+        line: Line breaks are spelled out: what an input says begins no line of the log.
+    """
     if _log is not None:
-        _log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+        _log.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {visible(text, line=line)}\n")
 
 
 def stderr_text(text: str) -> None:
@@ -229,7 +234,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     if _heard is None and _level >= NORMAL and sys.stderr.isatty():
         stderr().print(drawn_table(title, columns, rows))
         if _log is not None:
-            note("\n".join([visible(title, line=True), *plain]))
+            note("\n".join([visible(title, line=True), *plain]), line=False)
     else:
         _speak("\n".join([visible(title, line=True), *plain]), NORMAL, line=False)
 

@@ -1,4 +1,8 @@
-"""Every row of ``bad_inputs.toml``: numbers, records, paths and texts that are no good."""
+"""Every row of two tables: the code, the one line, and a folder that is free then.
+
+``bad_inputs.toml``: numbers, records, paths and texts that are no good; ``bad_inputs_run.toml``:
+commands, options and inputs that do not fit together.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,13 @@ from cxrtool.core.errors import EXIT_CODES
 from tests.attack import house
 from tests.attack.test_injection import steers
 
-CASES = tomllib.loads(Path(__file__).with_name("bad_inputs.toml").read_text("utf-8"))
-ROWS = [(case["command"], case["code"], case["line"]) for case in CASES["case"]]
+TABLES = ("bad_inputs.toml", "bad_inputs_run.toml")
+CASES = [
+    case
+    for table in TABLES
+    for case in tomllib.loads(Path(__file__).with_name(table).read_text("utf-8"))["case"]
+]
+ROWS = [(case["command"], case["code"], case["line"]) for case in CASES]
 RECORDS = {
     "empty": b"{}",
     "list": b"[]",
@@ -66,8 +75,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_there_are_enough_and_each_is_another_one() -> None:
-    assert len(ROWS) >= 75
+    assert len(ROWS) >= 150
     assert len({command for command, _, _ in ROWS}) == len(ROWS)
+    assert {name for (name, *_) in cli.COMMANDS} <= {row[0].split()[0] for row in ROWS}
 
 
 @pytest.mark.parametrize(("command", "code", "line"), ROWS, ids=map(str, range(len(ROWS))))
@@ -80,7 +90,8 @@ def test_a_bad_input_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(folder)
-    shutil.rmtree(folder / "out", ignore_errors=True)
+    out = folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
     assert cli.main(command.split(" ")) == code
     said = capsys.readouterr().err
     errors = [text for text in said.splitlines() if text.startswith("error: ")]
@@ -90,3 +101,6 @@ def test_a_bad_input_is_one_line(
     assert not steers(said)
     assert "Traceback" not in said
     assert "this is a bug" not in said
+    if out.is_dir():  # the corrected command may have it
+        assert {path.name for path in out.iterdir() if path.name[0] != "."} <= {"log.txt"}
+        assert not (out / "log.txt").exists() or line in (out / "log.txt").read_text("utf-8")

@@ -263,7 +263,9 @@ def _work(attempt: Attempt, state: str, cache: fingerprints.StatCache) -> Outcom
                 # A library may have turned what ended it into an error of its own.
                 error = InterruptedRunError(run.signal)
             _, message, hint = explained(error)
-            console.note(f"error: {message}" + (f"\n  hint: {hint}" if hint else ""))
+            console.note(f"error: {message}")
+            if hint:
+                console.note(f"  hint: {hint}")
             refused = isinstance(error, CxrError | OSError | MemoryError)
             if refused and not isinstance(error, InterruptedRunError):
                 _forget_if_empty(out)
