@@ -107,11 +107,20 @@ def default_of(field: Field) -> str:
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
+def _in_full(bound: float) -> str:
+    """A bound as a person writes it: 50,000,000 and not 5e+07."""
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"
+
+
 def in_range(low: float | None, high: float | None) -> str:
     """The allowed numbers in words."""
     if low is None:
-        return f"At most {high:g}."
-    return f"At least {low:g}." if high is None else f"From {low:g} to {high:g}."
+        return f"At most {_in_full(high)}."
+    return (
+        f"At least {_in_full(low)}."
+        if high is None
+        else f"From {_in_full(low)} to {_in_full(high)}."
+    )
 
 
 def plain(text: str) -> str:
