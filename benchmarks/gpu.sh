@@ -13,6 +13,7 @@
 #               and of the grouped-convolution float32 form of the same network (benchmarks/gan.py)
 #   train       train-gan with its defaults at 128 and 64 px for KIMG thousand images each, on every directory of
 #               DATA, or on phantoms: curves.png and samples.png
+#   flow        the same of `--arch flow` (FLOW_KIMG), and its speed and memory at 256 px on phantoms
 #
 # DATA: dataset directories (Kermany and NIH, prepared with --size 128), separated by spaces. OUT gets the run
 # directories, figures.jsonl, and gpu.md, the section for benchmarks/RESULTS.md with device, versions and date.
@@ -32,11 +33,11 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 [ -x "$python" ] || python=python3
 device=${DEVICE:-cuda}
-preset=full sizes="128 256" train_sizes="128 64" kimg=${KIMG:-8} budget=${BUDGET_S:-570}
+preset=full sizes="128 256" train_sizes="128 64" kimg=${KIMG:-8} flow_kimg=${FLOW_KIMG:-200} flow_size=256 budget=${BUDGET_S:-570}
 cls="--arch densenet121 --size 224 --batch 64 --steps 40 --images 1000 --rounds 2" made="--images 2048 --rounds 2"
 edit_size=128 matrix="--channels 48 --images 20" clip_model="ViT-B-32" clip_size=224 clip="--batch 256 --epochs 20"
 if [ -n "${QUICK:-}" ]; then
-  preset=tiny sizes="32" train_sizes="32" kimg=0.1
+  preset=tiny sizes="32" train_sizes="32" kimg=0.1 flow_kimg=0.1 flow_size=32
   cls="--arch small_cnn --size 32 --batch 16 --steps 4 --images 64 --rounds 1" made="--images 64 --size 32 --preset tiny --rounds 1"
   edit_size=32 matrix="--channels 8 --images 4" clip_model=tiny clip_size=64 clip="--steps 4"
 fi
@@ -104,22 +105,32 @@ gan() {
       --size "$size" --rounds "${ROUNDS:-3}" --most-seconds 100
   done
 }
-train() {
-  local folder size
+# trainings KIMG OPTION...: train-gan on all data at all sizes
+trainings() {
+  local folder size kimg=$1 name
+  shift
+  name=${2:+-$2}
   if [ ${#data[@]} -eq 0 ]; then
     phantoms 128 "${N:-1200}"
     data=("$out/phantoms-128")
   fi
   for folder in "${data[@]}"; do
     for size in $train_sizes; do
-      run "train-gan $(basename "$folder") at $size px" 150 train-gan "$folder" \
-        -o "$out/$(basename "$folder")-$size" --size "$size" --kimg "$kimg" \
+      run "train-gan $(basename "$folder") at $size px $*" 150 train-gan "$folder" "$@" \
+        -o "$out/$(basename "$folder")-$size$name" --size "$size" --kimg "$kimg" \
         --snapshot-kimg "$("$python" -c "print(max(0.02, $kimg / 5))")" --device "$device"
     done
   done
 }
+train() { trainings "$kimg"; }
+flow() {
+  trainings "$flow_kimg" --arch flow
+  phantoms "$flow_size" "${N:-1200}"
+  run "a flow at $flow_size px" 150 train-gan "$out/phantoms-$flow_size" -o "$out/flow-$flow_size" --arch flow \
+    --size "$flow_size" --kimg "$flow_kimg" --device "$device"
+}
 
-for name in "${@:-tests cls synthesize edit clip gan train}"; do
+for name in "${@:-tests cls synthesize edit clip gan train flow}"; do
   for one in $name; do "$one"; done
 done
 rm -f "$out/part.txt"
