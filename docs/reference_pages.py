@@ -107,9 +107,9 @@ def default_of(field: Field) -> str:
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
-def _in_full(bound: float) -> str:
+def _in_full(bound: float | None) -> str:
     """A bound as a person writes it: 50,000,000 and not 5e+07."""
-    return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"
+    return f"{bound:,.0f}" if bound == int(bound or 0) else f"{bound:g}"
 
 
 def in_range(low: float | None, high: float | None) -> str:
