@@ -420,7 +420,7 @@ def _read_plain(data: bytes | bytearray, sep: str) -> pd.DataFrame | None:
         return None
     if len(names) < 2 or table.num_columns != len(names):
         return None
-    text = pd.StringDtype("pyarrow", na_value=np.nan)
+    text = _arrow_text()
     frame: pd.DataFrame = table.to_pandas(types_mapper={pyarrow.large_string(): text}.get)
     return frame.set_axis(pd.Index(names), axis=1).set_axis(pd.RangeIndex(2, len(frame) + 2))
 
@@ -478,12 +478,22 @@ def write_table(table: pd.DataFrame, *, header: bool = True, people: bool = Fals
     return text
 
 
+def _arrow_text() -> pd.StringDtype | None:
+    """The kind of texts that pyarrow holds; None where it is not installed, and no cell has it."""
+    try:
+        return pd.StringDtype("pyarrow", na_value=np.nan)
+    except ImportError:
+        return None
+
+
 def _write_plain(table: pd.DataFrame, header: bool) -> str | None:
     """The same by pyarrow in a tenth of the time, where no cell needs quotes; else None."""
-    text = pd.StringDtype("pyarrow", na_value=np.nan)
+    text = _arrow_text()
     names = ",".join(map(str, table.columns))
     quiet = not set('"\r\n') & set(names) and names.count(",") == table.shape[1] - 1
-    if table.shape[1] < 2 or not quiet or not all(dtype == text for dtype in table.dtypes):
+    if table.shape[1] < 2 or not quiet or text is None:
+        return None
+    if not all(dtype == text for dtype in table.dtypes):
         return None
     import pyarrow.csv
 
@@ -507,8 +517,8 @@ def extract(column: pd.Series, pattern: str) -> pd.DataFrame:
         column: Cells [N], `str`.
         pattern: In the syntax that Python and RE2 share; by RE2 it takes a quarter of the time.
     """
-    text, pattern = pd.StringDtype("pyarrow", na_value=np.nan), f"^(?:{pattern})$"
-    if column.dtype != text:
+    text, pattern = _arrow_text(), f"^(?:{pattern})$"
+    if text is None or column.dtype != text:
         return column.str.extract(pattern.replace("$", r"\Z")).fillna("").astype(str)
     import pyarrow.compute
 
