@@ -1,7 +1,7 @@
 """The options of `cxr prepare`."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -267,7 +267,8 @@ class Config:
 
     def validate(self) -> None:
         if self.new_id_key is not None:
-            if self.source is not None or self.id_key is not None:
+            others = (f for f in fields(self) if f.name != "new_id_key")
+            if any(getattr(self, field.name) != field.default for field in others):
                 raise UsageError(
                     "--new-id-key writes a secret and does nothing else",
                     hint=f"cxr prepare --new-id-key {self.new_id_key}, then prepare with --id-key",
