@@ -69,8 +69,9 @@ def shortened(script: str, config: Path, instead: dict[str, str]) -> str:
         takes = command is not None and hasattr(command, "FORMAT")
         return f"{match[0]} --config {config}" if takes else match[0]
 
+    own = ("--config", "--new-id-key")  # the second makes a secret and takes no other option
     lines = (
-        line if "--config" in line else COMMAND.sub(with_config, line)
+        line if any(option in line for option in own) else COMMAND.sub(with_config, line)
         for line in script.split("\n")
     )
     return "\n".join(lines)
