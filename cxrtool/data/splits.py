@@ -65,6 +65,17 @@ def parse_ratio(text: str) -> tuple[float, ...] | None:
     return parts
 
 
+def check_how(how: str) -> None:
+    """Whether this can say how to split, before anything is read.
+
+    Raises:
+        UsageError: It is neither a word, nor shares, nor a file.
+    """
+    if how not in (OFFICIAL, NONE) and parse_ratio(how) is None and not Path(how).is_file():
+        what = f"--split-by {how}: neither official, none, three shares, nor a file"
+        raise UsageError(what, hint=f"such as --split-by {DEFAULT}")
+
+
 def split_rows(
     table: pd.DataFrame,
     how: str | None,
@@ -111,9 +122,7 @@ def split_rows(
             )
             hint = f"{note}; give them ids, or name each study with its patient"
         return Split(_by_shares(groups, order, shares, hint), "ratio", (note,) if note else ())
-    if not Path(how).is_file():
-        what = f"--split-by {how}: neither official, none, three shares, nor a file"
-        raise UsageError(what, hint=f"such as --split-by {DEFAULT}")
+    check_how(how)
     return _from_file(table, Path(how))
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from cxrtool.core.errors import (
     CxrError,
@@ -17,6 +18,7 @@ from cxrtool.core.errors import (
     WorkerDiedError,
 )
 from cxrtool.core.runs.execution import execute
+from tests.attack.attempt import cxr
 from tests.unit import toy_stage
 from tests.unit.test_runs import start
 
@@ -95,3 +97,32 @@ def test_a_folder_of_others_is_not_free(names: list[str], numbers: Path, tmp_pat
     with pytest.raises(OutputMismatchError, match="no output folder of cxr"):
         start(numbers, out)
     assert all((out / name).read_text() == "mine" for name in names)
+
+
+@pytest.mark.parametrize(
+    ("how", "what"),
+    [
+        ("nowhere", "neither official, none, three shares, nor a file"),
+        ("0.5,0.6,0.1", "the shares sum to 1.2"),
+        ("official", "this source has no split of its own"),
+        ("splits.csv", "'tset' is not train, val or test"),
+        ("others.csv", "none of its 1 entries is in the data"),
+    ],
+)
+def test_a_split_that_cannot_be_is_refused_before_images_are_converted(
+    how: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # More rows than those whose images would be deleted again.
+    monkeypatch.chdir(tmp_path)
+    rows = ["image,patient_id,Edema"]
+    for k in range(1001):
+        Image.new("L", (8, 8), k % 256).save(f"{k}.png")
+        rows.append(f"{k}.png,p{k},{k % 2}")
+    Path("table.csv").write_text("\n".join(rows))
+    Path("splits.csv").write_text("patient_id,split\np1,tset\n")
+    Path("others.csv").write_text("patient_id,split\nq1,test\n")
+    ended = cxr("prepare", "table.csv", "--size", "8", "--split-by", how, "-o", "out")
+    assert ended.code in (2, 3)
+    assert what in ended.line
+    left = {p.name for p in Path("out").glob("[!.]*")}
+    assert left <= {"log.txt"}

@@ -37,8 +37,7 @@ from cxrtool.data.source_checks import Checker, check_source, rename_labels
 from cxrtool.data.sources.base import SourceOptions, SourceTable, read_source
 from cxrtool.data.sources.table import NO_LABELS, UNLABELED
 
-#: Rows of which it is looked at before images are converted whether they can be split, and whose
-#: images are not kept where one is refused.
+#: Rows whose images are not kept where one is refused.
 _FEW = 1000
 
 
@@ -54,7 +53,7 @@ def run(config: Config, run: Run) -> dict[str, Any]:
 
     stock = None if config.labels_only else _stock(config, source, checker, run.dir)
     early = len(checker.rejected)
-    if 0 < len(checker.good) < _FEW:
+    if len(checker.good) and not config.labels_only:  # before images are converted
         _split(config, source, source.table.iloc[checker.good].reset_index(drop=True))
     try:
         images = None if config.labels_only else _convert(config, run, source, checker)

@@ -293,6 +293,10 @@ class Config:
             raise UsageError(f"{named}: with --plan the labels are those of the plan's rows")
         if self.synthetic is not None and not self.synthetic.strip():
             raise UsageError("--synthetic: the generator needs a name")
+        if self.split_by is not None:
+            from cxrtool.data.splits import check_how
+
+            check_how(self.split_by)
         if self.namespace is not None and is_secret(self.namespace):
             raise UsageError(
                 f"--namespace {self.namespace} ends as one under a secret does",
