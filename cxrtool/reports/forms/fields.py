@@ -53,7 +53,9 @@ class _Options:
             re.I,
         )
         self.leader = re.compile(
-            rf"(?<=[\w)])[ ]?(?:(?:[._=~\u2026\u00b7-][ ]?){{3,}}[ ]{{0,3}}|_{{2,}}|\u2026+|--)"
+            # Not inside a row of lines, which would be read anew at each.
+            r"(?<=[\w)])(?<!__)(?<!_[ ]_)"
+            r"[ ]?(?:(?:[._=~\u2026\u00b7-][ ]?){3,}[ ]{0,3}|_{2,}|\u2026+|--)"
             rf"(?={of_one})|[ ]\.[ ](?={of_one}[ ]*(?:\n|\Z))",
             re.I,
         )

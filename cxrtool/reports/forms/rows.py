@@ -1,8 +1,9 @@
 """Rewrites the rows of forms by what their marks say."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from cxrtool.reports.forms.options import OptionReader
 from cxrtool.reports.forms.tokens import Signs, Token, TokenReader
@@ -148,14 +149,17 @@ class RowReader:
         cells = [plain(c) for c in re.split(r"[|\x1d^]", line) if c.strip()]
         values = self._values.keys()
         pairs = len(cells) > 3 and len(cells) % 2 == 0 and values.isdisjoint(cells[1:3])
+        busy = sorted((start, end) for start, end, _ in edits)
+        starts, ends = [start for start, _ in busy], [*accumulate((e for _, e in busy), max)]
         row = 0
         for mark in (t for t in tokens if t.kind == "table" and t.text != "\t"):
             before, after = line[: mark.start].strip(" |^\x1d"), line[mark.end :].strip(" |^\x1d")
             row += bool(before and after and not _NUMBER.match(before))
             dots = mark.text[-1] in ".-" and (row > 1 or len(before.split()) > WORDS_OF_A_NAME)
-            if dots or any(start < mark.end and end > mark.start for start, end, _ in edits):
+            earlier = bisect_left(starts, mark.end)
+            if dots or (earlier and ends[earlier - 1] > mark.start):
                 continue
-            cell = re.split(r"[|\x1d^]", after)[0]
+            cell = re.split(r"[|\x1d^]", after, maxsplit=1)[0]
             if not before or not after:
                 new = " "
             elif _NUMBER.match(before) or (
@@ -184,13 +188,13 @@ def _order(edit: Edit) -> tuple[int, int]:
 def _without_keys(tokens: Sequence[Token]) -> Sequence[Token]:
     """A row without answers that are keys: "effusion: {present: no}"."""
     kinds = [token.kind for token in tokens]
-    keys = [
+    keys = {
         i
         for i in range(1, len(kinds) - 2)
         if kinds[i : i + 3] == ["answer", "colon", "answer"] and kinds[i - 1] == "colon"
-    ]
+    }
     return [
-        token._replace(kind="drop") if {i, i - 1} & {*keys} else token
+        token._replace(kind="drop") if i in keys or i - 1 in keys else token
         for i, token in enumerate(tokens)
     ]
 

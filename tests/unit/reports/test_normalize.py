@@ -52,9 +52,12 @@ def test_residue(text: str, expected: str) -> None:
     assert read(text) == expected
 
 
+@pytest.mark.parametrize("ending", ["", "\n", " ", "1", "a"])
 @pytest.mark.parametrize(
-    "piece", ["<", "&", "\\", "{\\rtf{", "<a", "=\n", "[ ] ", "| ", "a: no;", '{"', "-\n", "(-) "]
-)
-def test_a_megabyte_of_residue_ends(piece: str) -> None:
-    LABELER.label(piece * (300_000 // len(piece)), evidence=False)
-    LABELER.label("{\\rtf" + piece * (100_000 // len(piece)), evidence=False)
+    "piece",
+    ["<", "&", "\\", "{\\rtf{", "<a", "=", "[ ]", "|", "a: no;", '{"', "-", "(-)", *"_.:*"],
+)  # fmt: skip
+def test_much_residue_ends(piece: str, ending: str) -> None:
+    piece += ending
+    LABELER.label(piece * (60_000 // len(piece)), evidence=False)
+    LABELER.label("{\\rtf" + piece * (20_000 // len(piece)), evidence=False)
