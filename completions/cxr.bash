@@ -4,7 +4,7 @@ _cxr() {
   local command="${COMP_WORDS[1]}"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate predict share export merge replay status --help --version" -- "$cur"))
+    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate predict share export demo merge replay status --help --version" -- "$cur"))
     return
   fi
   if [ "$command" = evaluate ]; then
@@ -172,6 +172,12 @@ _cxr() {
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --to) COMPREPLY=($(compgen -W "imagefolder parquet dicom" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
+      esac
+      ;;
+    "demo")
+      flags="-o --out --until --smoke --no-smoke --examples -q --quiet --no-quiet -v --verbose --no-verbose --debug --no-debug -h --help"
+      case "$prev" in
+        --until) COMPREPLY=($(compgen -W "raw data gan clip edits synth cls-none cls-gan eval-images report" -- "$cur")); return ;;
       esac
       ;;
     "merge")

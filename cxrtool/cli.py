@@ -63,7 +63,7 @@ COMMANDS = {
             "evaluate labels", "evaluate privacy",
         ),
         USE: ("predict", "share", "export"),
-        TOOLS: ("merge", "replay", "status"),
+        TOOLS: ("demo", "merge", "replay", "status"),
     }.items()
     for name in names
 }  # fmt: skip
@@ -75,7 +75,7 @@ GROUPS = {
 ABOUT = """Augment chest X-ray data with generative models, and measure whether it helped. For \
 research, not for diagnosis.
 
-A first run on simulated radiographs, of a few minutes: bash examples/quickstart.sh"""
+A first run on simulated radiographs, of a few minutes: cxr demo"""
 
 
 def stages() -> dict[str, Command]:

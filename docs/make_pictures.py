@@ -1,6 +1,6 @@
-"""Make the pictures of the site from a finished quick start: simulated radiographs, never patients.
+"""Make the pictures of the site from a finished demo: simulated radiographs, never patients.
 
-    python docs/make_pictures.py FOLDER      FOLDER: as examples/quickstart.sh has left it
+    python docs/make_pictures.py FOLDER      FOLDER: as cxr demo has left it
 
 The comparison of five seeds (FOLDER/five) is computed where it is not there, in about a minute.
 The pictures are written to docs/pictures.
@@ -34,7 +34,7 @@ plt.rcParams.update({"font.size": 9, "font.family": "DejaVu Sans", "savefig.dpi"
 
 
 def main(folder: Path) -> None:
-    """All pictures of a finished quick start."""
+    """All pictures of a finished demo."""
     PICTURES.mkdir(exist_ok=True)
     five = compare_seeds(folder)
     save(phantoms(folder), "phantoms")
@@ -115,7 +115,7 @@ def generated(folder: Path) -> Figure:
 
 
 def edited(folder: Path) -> Figure:
-    """The first panels of the quick start's edits: before, after, difference."""
+    """The first panels of the demo's edits: before, after, difference."""
     table = pd.read_csv(folder / "edits" / "edits.csv", dtype=str)
     n = 6
     figure, places = plt.subplots(3, n, figsize=(WIDTH, 4.3), layout="constrained")
@@ -208,5 +208,5 @@ def overview(folder: Path, report: Path) -> Figure:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: python docs/make_pictures.py FOLDER (a finished quick start)")
+        sys.exit("usage: python docs/make_pictures.py FOLDER (a finished demo)")
     main(Path(sys.argv[1]))

@@ -206,6 +206,12 @@ def say(text: str) -> None:
     _speak(text, NORMAL)
 
 
+def heading(text: str) -> None:
+    """Say what comes next, with a line of space above it."""
+    _speak("", NORMAL)
+    _speak(text, NORMAL, "bold")
+
+
 def detail(text: str) -> None:
     """Say what a user wants to know with ``-v``."""
     _speak(text, VERBOSE, "dim")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cxrtool.core.errors import CxrError
 from cxrtool.core.reading import open_file
 
 TEMPORARY = ".tmp"
@@ -184,3 +185,18 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def carried(name: str) -> Path:
+    """A folder of the repository that the wheel carries along: ``examples``, ``completions``.
+
+    In an installed package it lies inside, in a copy of the source beside it.
+
+    Raises:
+        CxrError: In neither.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / name, package.parent / name):
+        if folder.is_dir():
+            return folder
+    raise CxrError(f"this installation has no folder {name}", hint="install cxrtool from its wheel")
