@@ -20,18 +20,25 @@ from cxrtool.commands.demo.steps import CHAIN, Step, chain
 from cxrtool.core.config.values import resolve
 from tests.conftest import REPOSITORY
 from tests.e2e.chain import cxr, run
+from tests.e2e.distributions import Distributions, Installed, sources
 
 SMALL = list(chain(until=FOLDERS[-1], smoke=True))
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a finished small demo, and what it said."""
-    folder = tmp_path_factory.mktemp("demo") / "of mine"
-    done = run("demo", "--smoke", "-o", folder)
+def installed(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel beside the test run's packages."""
+    return Installed.of(distributions.wheel, tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def demo(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a finished small demo of the installed wheel, and what it said."""
+    empty = tmp_path_factory.mktemp("empty")
+    done = installed.cxr("demo", "--smoke", "-o", "of mine", cwd=empty)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{folder}\n"
-    return folder, done.stderr
+    assert done.stdout == "of mine\n"
+    return empty / "of mine", done.stderr
 
 
 def written(folder: Path) -> dict[str, int]:
@@ -70,10 +77,10 @@ def test_the_tutorial_teaches_the_same_commands() -> None:
 
 
 def test_it_shows_every_command_and_where_to_look(demo: tuple[Path, str]) -> None:
-    folder, said = demo
+    _, said = demo
     shown = [line[2:] for line in said.splitlines() if line.startswith("$ ")]
     assert shown == [
-        f"mkdir -p '{folder}' && cd '{folder}'",
+        "mkdir -p 'of mine' && cd 'of mine'",
         *(step.line for step in SMALL),
     ]
     assert len(re.findall("^.* is made$", said, re.MULTILINE)) == len(FOLDERS)
@@ -154,14 +161,19 @@ def test_a_small_demo_is_no_full_one(demo: tuple[Path, str], capsys: Any) -> Non
     assert written(folder) == before
 
 
-def test_examples_are_copied_to_a_new_folder(tmp_path: Path, capsys: Any) -> None:
-    target = tmp_path / "examples"
-    assert cli.main(["demo", "--examples", str(target)]) == 0
-    assert capsys.readouterr().out == f"{target}\n"
-    listed = subprocess.run(
-        ["git", "ls-files", "examples"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    wanted = {name for name in listed.stdout.split() if Path(name).name not in OF_THE_REPOSITORY}
-    copied = {str(p.relative_to(tmp_path)) for p in target.rglob("*") if p.is_file()}
-    assert copied == wanted
-    assert cli.main(["demo", "--examples", str(target)]) == 4
+def test_examples_are_copied_to_a_new_folder(installed: Installed, tmp_path: Path) -> None:
+    wanted = {name for name in sources() if name.startswith("examples/")}
+    wanted = {name for name in wanted if Path(name).name not in OF_THE_REPOSITORY}
+    for kind in ("wheel", "source"):
+        work = tmp_path / kind
+        work.mkdir()
+        words = ("demo", "--examples", "examples")
+        copied = [
+            installed.cxr(*words, cwd=work)
+            if kind == "wheel"
+            else subprocess.run(cxr(*words), cwd=work, capture_output=True, text=True)
+            for _ in range(2)
+        ]
+        assert [done.returncode for done in copied] == [0, 4], copied[0].stderr
+        assert copied[0].stdout == "examples\n"
+        assert {str(p.relative_to(work)) for p in work.rglob("*") if p.is_file()} == wanted
