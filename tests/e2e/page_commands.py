@@ -92,15 +92,16 @@ def run(script: str, folder: Path, path: str) -> subprocess.CompletedProcess[str
 
 
 def calls(script: str) -> list[list[str]]:
-    """The words after ``cxr`` of every call in a script; a variable stands as 1."""
+    """The words after ``cxr`` of every call in a script; a variable stands as 1, and what
+    GNU parallel puts in as 2."""
     script = re.sub(r"\$\((cxr [^)]*)\)", r"\n\1\n", script.replace("\\\n", " "))
-    script = re.sub(r"\$\{?\w+\}?", "1", script)
+    script = re.sub(r"\{\d?\}", "2", re.sub(r"\$\{?\w+\}?", "1", script))
     out = []
     for line in script.splitlines():
         words = shlex.split(line, comments=True)
         start = [i for i, word in enumerate(words) if word == "cxr"]
         for i in start:
             call = words[i + 1 :]
-            ends = [j for j, word in enumerate(call) if word in ("|", ">", "&&", ";", "||")]
+            ends = [j for j, word in enumerate(call) if word in ("|", ">", "&&", ";", "||", ":::")]
             out.append(call[: min(ends, default=len(call))])
     return out

@@ -73,7 +73,8 @@ class Mark:
     """Why a block is not run with the others.
 
     Attributes:
-        how: "never": bash reads it, and runs nothing; "all": it is run by tests/run.sh --all.
+        how: "never": bash reads it, and runs nothing; "all": it is run by tests/run.sh --all;
+            "tool": it is run where the GNU program of the mark's name is installed.
         why: The reason.
     """
 
@@ -88,6 +89,7 @@ MARKS = {
     "data": Mark("never", "needs a data set that is not at hand; test_data_sets has the forms"),
     "alone": Mark("never", "test_synthetic_alone runs it, with a generator of these classes"),
     "studies": Mark("never", "the small DICOM files are of other studies than the reports"),
+    "parallel": Mark("tool", "needs GNU parallel"),
     "minutes": Mark("all", "takes minutes even when it is small"),
 }
 
@@ -161,6 +163,13 @@ PAGES = {
     "docs/how-to/pipes.md": Page(),
     "docs/how-to/predict.md": Page(("film", "table", "seeds")),
     "docs/how-to/reruns.md": Page(),
+    "docs/how-to/search.md": Page(
+        instead={
+            "--cores 2": "--config 'prepare=--format phantom --n 100 --size 16'"
+            " 'classifier=--arch small_cnn --steps 6' --cores 2",
+            **SEEDS,
+        }
+    ),
     "docs/how-to/sharing.md": Page(
         ("before_synth",),
         instead={
@@ -318,6 +327,17 @@ def pipeline(inputs: Path, path: str, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
+def is_run(block: Block, path: str) -> bool:
+    """Whether the default test run runs a block."""
+    if not block.mark or MARKS[block.mark].how != "tool":
+        return not block.mark
+    program = shutil.which(block.mark, path=path)
+    if program is None:
+        return False
+    done = subprocess.run([program, "--version"], capture_output=True, text=True)
+    return done.stdout.startswith("GNU ")
+
+
 def run_page(page: str, start: Path, folder: Path, path: str, todo: list[Block]) -> None:
     shutil.copytree(start, folder)
     for need in PAGES[page].needs:
@@ -356,7 +376,7 @@ def test_the_commands_of_a_page(
     page: str, inputs: Path, pipeline: Path, tmp_path: Path, path: str
 ) -> None:
     start = inputs if PAGES[page].bare else pipeline
-    todo = [block for block in blocks(text_of(page)) if not block.mark]
+    todo = [block for block in blocks(text_of(page)) if is_run(block, path)]
     run_page(page, start, tmp_path / "work", path, todo)
 
 
@@ -392,7 +412,7 @@ def test_the_long_commands_of_a_page(
     every = blocks(text_of(page))
     if not any(block.mark and MARKS[block.mark].how == "all" for block in every):
         return
-    todo = [b for b in every if not b.mark or MARKS[b.mark].how == "all"]
+    todo = [b for b in every if is_run(b, path) or (b.mark and MARKS[b.mark].how == "all")]
     run_page(page, inputs if PAGES[page].bare else pipeline, tmp_path / "work", path, todo)
 
 
