@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 PLAIN_PROGRESS_S = 30.0
+RECENT_S = 60.0  # whose rate says how much time is left
+WIDE = 100  # columns of a terminal from which on a note stands behind a bar
 Observer = Callable[[str, float, float | None, str], None]  # label, done, total, unit
 
 _level = NORMAL
 _log: Log | None = None
 _heard: list[str] | None = None
+_watcher: Callable[[], None] | None = None
 
 
 def configure(level: int) -> None:
@@ -304,7 +308,8 @@ class Progress:
     task: Any = None
 
     def __post_init__(self) -> None:
-        self._started = self._last_line = time.monotonic()
+        self._last_line = time.monotonic()
+        self._lately = deque([(self._last_line, self.done)])  # a point a second
 
     def advance(self, n: float = 1, note: str = "") -> None:
         """Count ``n`` more units as done."""
@@ -312,24 +317,43 @@ class Progress:
 
     def update(self, done: float, note: str = "") -> None:
         """Set the count of done units; ``note`` is a short text such as the current loss."""
-        self.done = done
+        self.done, now = done, time.monotonic()
+        if len(self._lately) == 1 and now - self._lately[0][0] < 0.1:
+            self._lately[0] = (now, done)  # what a resumed run begins with
+        elif now - self._lately[-1][0] >= 1 and done > self._lately[-1][1]:
+            self._lately.append((now, done))
+            while len(self._lately) > 2 and now - self._lately[1][0] > RECENT_S:
+                self._lately.popleft()
+        if _watcher is not None:
+            _watcher()
         if self.observer is not None:
             self.observer(self.label, done, self.total, self.unit)
         if self.bar is not None:
-            self.bar.update(self.task, completed=done, note=note)
-        elif time.monotonic() - self._last_line >= PLAIN_PROGRESS_S:
-            self._last_line = time.monotonic()
+            self.bar.update(self.task, completed=done, note=note, left=self._left())
+        elif now - self._last_line >= PLAIN_PROGRESS_S:
+            self._last_line = now
             _speak(self._line(note), NORMAL)
 
+    def _rate(self) -> float:
+        """Units a second, lately."""
+        began, before = self._lately[0]
+        elapsed = time.monotonic() - began
+        return (self.done - before) / elapsed if elapsed > 0 else 0.0
+
+    def _left(self) -> str:
+        """Time left at the rate of late, such as "1:05 left"; "" if nobody knows."""
+        rate = self._rate()
+        if not self.total or rate <= 0:
+            return ""
+        return f"{_duration((self.total - self.done) / rate)} left"
+
     def _line(self, note: str) -> str:
-        elapsed = time.monotonic() - self._started
-        rate = self.done / elapsed if elapsed > 0 else 0.0
+        rate, left = self._rate(), self._left()
         share = f" ({100 * self.done / self.total:.0f} %)" if self.total else ""
         of_total = f"/{self.total:,.6g}" if self.total else ""
         text = f"{self.label}: {self.done:,.6g}{of_total} {self.unit}{share}"
         text += f", {rate:,.0f} {self.unit}/s" if rate >= 100 else f", {rate:.3g} {self.unit}/s"
-        if self.total and rate > 0:
-            text += f", {_duration((self.total - self.done) / rate)} left"
+        text += f", {left}" if left else ""
         return f"{text}, {note}" if note else text
 
 
@@ -337,6 +361,12 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(max(0, round(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def watch_progress(watcher: Callable[[], None] | None) -> None:
+    """Have something called at every update of any progress, in the thread that works."""
+    global _watcher
+    _watcher = watcher
 
 
 @contextlib.contextmanager
@@ -365,14 +395,14 @@ def progress(
 
         columns = [
             bars.TextColumn("{task.description}"),
-            bars.BarColumn(bar_width=30),
+            bars.BarColumn(bar_width=16),
             bars.TextColumn("{task.completed:,.6g}/{task.total:,.6g} " + unit if total else unit),
-            bars.TimeElapsedColumn(),
-            bars.TimeRemainingColumn(),
-            bars.TextColumn("{task.fields[note]}", style="dim"),
+            bars.TextColumn("{task.fields[left]}") if total else bars.TimeElapsedColumn(),
         ]
+        if stderr().width >= WIDE:
+            columns.append(bars.TextColumn("{task.fields[note]}", style="dim"))
         with bars.Progress(*columns, console=stderr(), transient=True) as bar:
-            state.bar, state.task = bar, bar.add_task(escape(label), total=total, note="")
+            state.bar, state.task = bar, bar.add_task(escape(label), total=total, note="", left="")
             yield state
     else:
         yield state

@@ -6,11 +6,13 @@ same build and the same number of threads give the same bits on the CPU, and wit
 
 import contextlib
 import ctypes
+import os
 import sys
 
 import torch
 
-from cxrtool.core.cores import available_cores
+from cxrtool.core import console
+from cxrtool.core.cores import Share, available_cores, free_cores
 from cxrtool.core.errors import UsageError
 
 
@@ -20,7 +22,8 @@ def setup(device: str = "auto", threads: int | None = None) -> torch.device:
     Args:
         device: "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:i".
         threads: CPU threads, which sets the order of sums and so the last bits of results; None
-            means as many as this process may use.
+            means OMP_NUM_THREADS where that is set, else as many as there are free cores, fewer
+            while others need them (`core.cores`).
 
     Returns:
         The device, with its index if it is CUDA.
@@ -30,8 +33,8 @@ def setup(device: str = "auto", threads: int | None = None) -> torch.device:
     """
     if threads is not None and threads < 1:
         raise UsageError(f"--threads {threads}: must be at least 1")
-    torch.set_num_threads(threads or available_cores())
     place = parse(device)
+    _take_threads(threads or _threads_of_environment())
     if place.type == "cuda":
         torch.cuda.set_device(place)
         torch.set_float32_matmul_precision("high")
@@ -44,6 +47,36 @@ def setup(device: str = "auto", threads: int | None = None) -> torch.device:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         _keep_freed_memory()
     return place
+
+
+def _threads_of_environment() -> int | None:
+    """``OMP_NUM_THREADS``, of which only the first level counts here."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
+
+
+def _take_threads(given: int | None) -> None:
+    if given is not None:
+        console.watch_progress(None)
+        torch.set_num_threads(given)
+        return
+    cores, share = available_cores(), Share(free_cores())
+    torch.set_num_threads(share.threads)
+    if share.threads < cores:
+        console.say(f"{_threads(share.threads)}: other work keeps the rest of {cores} cores busy")
+
+    def look() -> None:
+        before, now = share.threads, share.look()
+        if now is not None:
+            torch.set_num_threads(now)
+            why = "other work needs cores" if now < before else "cores are free again"
+            console.say(f"{_threads(now)} from here on: {why}")
+
+    console.watch_progress(look if cores > 1 else None)
+
+
+def _threads(number: int) -> str:
+    return "1 thread" if number == 1 else f"{number} threads"
 
 
 def _keep_freed_memory() -> None:

@@ -197,7 +197,7 @@ class Computing:
     )
     threads: int | None = running_option(
         "How many CPU threads to use. Another number may change results in the last digits."
-        " Default: all cores.",
+        " Default: OMP_NUM_THREADS, else the cores that other work leaves free.",
         min=1,
         max=1024,
         result=False,

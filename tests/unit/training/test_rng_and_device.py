@@ -82,7 +82,7 @@ def test_cpu_is_deterministic_with_the_threads_asked_for() -> None:
     assert torch.get_num_threads() == 1
     assert torch.are_deterministic_algorithms_enabled()
     device.setup("cpu")
-    assert torch.get_num_threads() == available_cores()
+    assert 1 <= torch.get_num_threads() <= available_cores()
 
 
 def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
