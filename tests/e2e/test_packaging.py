@@ -29,7 +29,7 @@ OF_GIT = re.compile(r"\.ci/|\.github/|\.gitignore$")
 #: Files that setuptools writes.
 MADE = re.compile(r"PKG-INFO$|setup\.cfg$|cxrtool\.egg-info/")
 #: A part of the suite, for the lowest versions.
-LOWEST = ("tests/unit/data", "tests/unit/reports", "tests/unit/stats", "tests/unit/test_export.py")
+LOWEST = ("tests/unit/data", "tests/unit/stats", "tests/unit/test_export.py")
 
 
 @pytest.fixture(scope="module")
