@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_free_cores(
 
 
 def test_where_nothing_tells_all_cores_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "_CLOCKS", cores.Path("/nowhere"))
+    monkeypatch.setattr(cores, "_CLOCKS", Path("/nowhere"))
     monkeypatch.setattr(cores, "_START", Look.now())
     assert cores.free_cores() == cores.available_cores()
     assert Share(2).look() is None
@@ -114,9 +115,9 @@ def test_the_time_left_is_that_of_the_recent_rate(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     seconds = itertools.count(0.0, 5.0)
-    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(console, "PLAIN_PROGRESS_S", 0.0)
     now = [next(seconds)]
+    monkeypatch.setattr("cxrtool.core.console.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(console, "PLAIN_PROGRESS_S", 0.0)
     with console.progress("training", total=1000, unit="steps") as bar:
         bar.update(400)  # what a resumed run begins with is no work of this one
         for rate, steps in ((10, 20), (1, 80)):  # ten a second, then one
