@@ -16,7 +16,7 @@
 #   flow        the same of `--arch flow` (FLOW_KIMG), and its speed and memory at 256 px on phantoms
 #
 # DATA: dataset directories (Kermany and NIH, prepared with --size 128), separated by spaces. OUT gets the run
-# directories, figures.jsonl, and gpu.md, the section for benchmarks/RESULTS.md with device, versions and date.
+# directories, figures.jsonl, and gpu.md, the section for docs/results/speed.md with device, versions and date.
 # On a host that launches kernels slowly the first steps alone take half a minute a network (H200, 16 cores:
 # a generator to edit 84 s, a CLIP to edit by 37 s, the tests 122 s): give two or three parts a call.
 # A part that fails or runs out of time is named there and the next one goes on; the exit code is then 1.

@@ -1,4 +1,4 @@
-"""The section of RESULTS.md that one call of gpu.sh gives.
+"""The section of docs/results/speed.md that one call of gpu.sh gives.
 
     python benchmarks/gpu_report.py OUT
 
