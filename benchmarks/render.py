@@ -252,7 +252,8 @@ def facts(data: dict[str, Any]) -> str:
         f"Run from {data['begun'].replace('T', ' ')} to {data['ended'].replace('T', ' ')} UTC on"
         f" {machine['cores']} cores ({machine['processor']}),"
         f" torch {data['versions'].get('torch', '?')}. The runs took"
-        f" {data['seconds'] / 60:.0f} minutes in all, by the clock.\n\nRuns: {runs}.\n\nFORMATs: {formats}."
+        f" {data['seconds'] / 60:.0f} minutes in all, by the clock.\n\n"
+        f"Runs: {runs}.\n\nFORMATs: {formats}."
     )
 
 

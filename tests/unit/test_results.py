@@ -17,7 +17,10 @@ ROWS = (
     "gan,duplicate,True,Edema,auroc,0.03,0.01,0.05,0.01,evidence for,0.02,the method\n"
     "gan,duplicate,True,Fracture,auroc,,,,,undefined,,the method\n"
 )
-REPORT = "# R\n\n| arm | runs | mean AUROC | sd |\n| --- | ---: | ---: | ---: |\n| gan | 5 | .9 [.8, 1] | .01 |\n"
+REPORT = (
+    "# R\n\n| arm | runs | mean AUROC | sd |\n"
+    "| --- | ---: | ---: | ---: |\n| gan | 5 | .9 [.8, 1] | .01 |\n"
+)
 
 
 def test_every_page_is_what_the_files_make() -> None:

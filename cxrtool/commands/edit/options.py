@@ -194,7 +194,7 @@ class Config(SelectionOptions, Computing):
 
     #: What earlier versions had, and what to do instead.
     REMOVED: ClassVar[dict[str, str]] = {
-        "method=mapper": "its edits fooled nobody (docs/results/editing.md): use --method latent, or"
+        "method=mapper": "its edits fooled nobody (docs/results): use --method latent, or"
         " --method global for many images at once",
         "fast": "leave it out: the exact matrix is computed once and used again with --relevance",
         "space": "leave it out: --method latent works in W+",
