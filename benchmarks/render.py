@@ -228,7 +228,8 @@ def front() -> str:
     ]
     for name, study in studies().items():
         data = kept(name)
-        answer, difference = study.get("before", "**not run yet**"), study.get("interval", "–")
+        waiting = f"**not run yet** ({study['hours']} h)" if "hours" in study else "**not run yet**"
+        answer, difference = study.get("before", waiting), study.get("interval", "–")
         if data is not None and raised(data["formats"]):
             answer, difference = "**to be run again**", "–"
         elif data is not None:
@@ -356,8 +357,8 @@ def measured(words: list[str]) -> str:
             " where that change cannot touch them"
         )
     names = ", ".join(f"`{stage}` {number}" for stage, number in formats.items())
-    still = f" They hold for {names}." if names else ""
-    return f"*Measured on {date}, code of {commit}; the runs' files were not kept.{still}*"
+    still = f" Nothing that can change them has changed up to {names}." if names else ""
+    return f"*Measured on {date} with the code of {commit}; the runs' files were not kept.{still}*"
 
 
 def study_of(name: str, figures: dict[Path, str]) -> str:

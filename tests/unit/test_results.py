@@ -123,6 +123,6 @@ def test_a_study_without_a_plan_or_without_its_end_is_not_collected(study: Path)
 
 def test_a_hand_written_figure_of_an_older_stage_is_refused() -> None:
     now = render.today()["train-gan"]
-    assert "They hold for" in render.measured(["2026-12-01", "abc", f"train-gan={now}"])
+    assert "has changed up to" in render.measured(["2026-12-01", "abc", f"train-gan={now}"])
     with pytest.raises(render.ResultsError, match="drop them"):
         render.measured(["2026-12-01", "abc", f"train-gan={now - 1}"])
