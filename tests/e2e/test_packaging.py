@@ -155,12 +155,15 @@ def test_the_lowest_versions_that_are_allowed(distributions: Distributions, tmp_
     pip_into(tmp_path / "tools", "uv")
     env = tmp_path / "env"
     venv.create(env, with_pip=False)
-    uv = [str(tmp_path / "tools/bin/uv"), "pip", "install", "--quiet", "--python"]
-    uv.append(str(env / "bin/python"))
-    wheel = f"{distributions.wheel}[dicom,parquet]"
-    subprocess.run([*uv, "--resolution", "lowest-direct", wheel], check=True)
+    uv = [str(tmp_path / "tools/bin/uv"), "pip"]
+    lowest, python = tmp_path / "lowest.txt", ["--quiet", "--python", str(env / "bin/python")]
+    words = ["--resolution", "lowest-direct", "--extra", "dicom", "--extra", "parquet"]
+    words += ["-o", str(lowest), str(REPOSITORY / "pyproject.toml")]
+    subprocess.run([*uv, "compile", *python, *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*uv, "install", *python, "-r", str(lowest)], check=True)
+    subprocess.run([*uv, "install", *python, "--no-deps", str(distributions.wheel)], check=True)
     small_demo(env, tmp_path)
-    subprocess.run([*uv, "pytest", "hypothesis"], check=True)
+    subprocess.run([*uv, "install", *python, "-c", str(lowest), "pytest", "hypothesis"], check=True)
     words = ["-m", "pytest", "-q", "-m", "not slow and not gpu", *LOWEST]
     path = {**os.environ, "PYTHONPATH": ""}
     done = subprocess.run([str(env / "bin/python"), *words], cwd=REPOSITORY, env=path)

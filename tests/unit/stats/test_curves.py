@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 from sklearn import metrics
 
 from cxrtool.core.errors import InputError
@@ -69,7 +70,7 @@ def test_curve_points_enclose_the_areas() -> None:
     truth, scores = sample(3, ties=True)
     fpr, tpr = curves.roc_points(truth, scores)
     assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
-    assert np.trapezoid(tpr, fpr) == pytest.approx(curves.auroc(truth, scores))
+    assert trapezoid(tpr, fpr) == pytest.approx(curves.auroc(truth, scores))
     recall, precision = curves.pr_points(truth, scores)
     area = (np.diff(recall, prepend=0) * precision).sum()
     assert area == pytest.approx(average_precision(truth, scores))
