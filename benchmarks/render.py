@@ -81,15 +81,16 @@ def collect(study: str, folder: Path) -> dict[str, Any]:
         "formats": {stage: min(found) for stage, found in sorted(formats.items())},
         "runs": dict(sorted(Counter(stages.values()).items())),
         "seconds": round(sum(read(path / "result.json").get("seconds") or 0 for path in runs)),
-        "reports": {path.name: findings(path) for path in reports},
+        "reports": {path.relative_to(folder).as_posix(): findings(path) for path in reports},
         "attacks": {path.name.removeprefix("privacy-"): attack(path) for path in attacks},
     }
 
 
 def finished(folder: Path) -> Iterator[Path]:
-    """The run directories below a folder that have come to their end."""
+    """The run directories below a folder that have come to their end; not those of --smoke."""
     for result in sorted(folder.rglob("result.json")):
-        if (result.parent / "run.json").is_file():
+        smoke = "smoke" in result.relative_to(folder).parts
+        if not smoke and (result.parent / "run.json").is_file():
             yield result.parent
 
 
@@ -197,22 +198,25 @@ def kept(study: str) -> dict[str, Any] | None:
     return read(path) if path.is_file() else None
 
 
+def differences_of(data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The differences of all reports of a study."""
+    return [row for report in data["reports"].values() for row in report["differences"]]
+
+
 def primary(data: dict[str, Any], chosen: str, metric: str) -> dict[str, Any] | None:
     """The one comparison that was named before the runs: "A minus B", else the report's own."""
-    for report in data["reports"].values():
-        for row in report["differences"]:
-            if (row["row"], row["metric"]) == (MEAN, metric) and (
-                f"{row['a']} minus {row['b']}" == chosen or (not chosen and row["primary"])
-            ):
-                return dict(row)
+    for row in differences_of(data):
+        named = f"{row['a']} minus {row['b']}" == chosen if chosen else row["primary"]
+        if named and (row["row"], row["metric"]) == (MEAN, metric):
+            return row
     return None
 
 
 def interval(row: dict[str, Any]) -> str:
     """Value and interval."""
-    if row["low"] is None:
-        return f"{row['value']:+.3f} (no interval)"
-    return f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+    known = row["low"] is not None
+    told = f"[{row['low']:+.3f}, {row['high']:+.3f}]" if known else "(no interval)"
+    return f"{row['value']:+.3f} {told}".replace("-", "−")
 
 
 def studies() -> dict[str, Any]:
@@ -235,8 +239,9 @@ def front() -> str:
         elif data is not None:
             row = primary(data, study.get("primary", ""), study.get("metric", "auroc"))
             if row is None:
+                there = {f"{r['a']} minus {r['b']}" for r in differences_of(data)}
                 raise ResultsError(
-                    f"data/{name}.json has no {study.get('primary', 'primary row')!r}"
+                    f"studies.toml: primary of [{name}] must be one of {', '.join(sorted(there))}"
                 )
             answer, difference = study.get("answer", row["verdict"]), interval(row)
         cells = [f"[{study['question']}]({study.get('page', name)}.md)", answer, difference]
@@ -267,27 +272,18 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def differences(data: dict[str, Any], metric: str, mean: bool) -> str:
     """Differences of means over labels, or by label; nothing where there is none."""
     out = []
-    for report in data["reports"].values():
-        for row in report["differences"]:
-            if (row["row"] == MEAN) != mean or row["metric"] != metric:
-                continue
-            p = "–" if row["p"] is None else "< .001" if row["p"] < 0.001 else f"{row['p']:.3f}"
-            found = "–" if row["detectable"] is None else f"{row['detectable']:.3f}"
-            name = f"{row['a']} minus {row['b']}" + (" (primary)" if row["primary"] else "")
-            own = [] if mean else [row["row"]]
-            out.append([name, *own, interval(row), p, row["verdict"], found])
+    for row in differences_of(data):
+        if (row["row"] == MEAN) != mean or row["metric"] != metric:
+            continue
+        p = "–" if row["p"] is None else "< .001" if row["p"] < 0.001 else f"{row['p']:.3f}"
+        found = "–" if row["detectable"] is None else f"{row['detectable']:.3f}"
+        name = f"{row['a']} minus {row['b']}" + (" (primary)" if row["primary"] else "")
+        out.append([name, *([] if mean else [row["row"]]), interval(row), p, row["verdict"], found])
     if not out:
         return ""
     label = [] if mean else ["Label"]
-    head = [
-        "Comparison",
-        *label,
-        f"{NAMES.get(metric, metric)} [95 %]",
-        "p",
-        "Verdict",
-        "Would be found",
-    ]
-    return table(head, out)
+    head = ["Comparison", *label, f"{NAMES.get(metric, metric)} [95 %]", "p", "Verdict"]
+    return table([*head, "Would be found"], out)
 
 
 def attacks(data: dict[str, Any]) -> str:
@@ -313,8 +309,7 @@ def forest(data: dict[str, Any], metric: str) -> str:
     """The differences of means as a figure (SVG): filled where there is evidence."""
     rows = [
         row
-        for report in data["reports"].values()
-        for row in report["differences"]
+        for row in differences_of(data)
         if (row["row"], row["metric"]) == (MEAN, metric) and row["low"] is not None
     ]
     reach = max([0.01, *(abs(row[end]) for row in rows for end in ("low", "high"))])
