@@ -4,12 +4,12 @@ _cxr() {
   local command="${COMP_WORDS[1]}"
   COMPREPLY=()
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate predict share export demo merge replay status --help --version" -- "$cur"))
+    COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate predict share export demo merge replay status help completion --help --help-all --version" -- "$cur"))
     return
   fi
   if [ "$command" = evaluate ]; then
     if [ "$COMP_CWORD" -eq 2 ]; then
-      COMPREPLY=($(compgen -W "classifiers clip images labels privacy --help" -- "$cur"))
+      COMPREPLY=($(compgen -W "classifiers clip images labels privacy --help --help-all" -- "$cur"))
       return
     fi
     command="$command ${COMP_WORDS[2]}"
@@ -17,7 +17,7 @@ _cxr() {
   local flags=
   case "$command" in
     "prepare")
-      flags="--format --size --fit --split-by --n --seed --synthetic --plan --reports --skip-bad --no-skip-bad --explain --no-explain --join-labels --map-labels --rows --labels-only --no-labels-only --namespace --id-key --new-id-key --keep-ids --no-keep-ids --images --column --folders --label-columns --label-table --modality --exclude --readers --bits --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--format --size --fit --split-by --n --seed --synthetic --plan --reports --skip-bad --no-skip-bad --explain --no-explain --join-labels --map-labels --rows --labels-only --no-labels-only --namespace --id-key --new-id-key --keep-ids --no-keep-ids --images --column --folders --label-columns --label-table --modality --exclude --readers --bits --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --format) COMPREPLY=($(compgen -W "auto chexpert chexpert-plus nih nih-google mimic-cxr padchest openi vindr brax rsna siim folder medmnist table dicom dataset phantom" -- "$cur")); return ;;
         --fit) COMPREPLY=($(compgen -W "crop pad stretch" -- "$cur")); return ;;
@@ -28,7 +28,7 @@ _cxr() {
       esac
       ;;
     "extract-reports")
-      flags="--id-column --text-column --join-labels --texts --explain --no-explain --table --skip-bad --no-skip-bad --rules --sections --ontology --text-from --explain-id --explain-sample --seed --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--id-column --text-column --join-labels --texts --explain --no-explain --table --skip-bad --no-skip-bad --rules --sections --ontology --text-from --explain-id --explain-sample --seed --workers -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --join-labels) COMPREPLY=($(compgen -W "replace fill keep" -- "$cur")); return ;;
         --table) COMPREPLY=($(compgen -W "csv jsonl json parquet" -- "$cur")); return ;;
@@ -36,7 +36,7 @@ _cxr() {
       esac
       ;;
     "train-gan")
-      flags="--arch --size --preset --kimg --labels --batch --lr --augment --init-from --extend --checkpoint --sample --features --min-patients --distill --calls --guidance --label-guidance --guidance-interval --seed --loss --gamma --burn-in --label-weight --d-label-weight --label-ramp --augment-p --style-mixing --noise --freeze-d --mirror --no-mirror --single-label --pretrain-kimg --pretrain-lr --d-lr --upsampling --hold-out --fade-kimg --snapshot-kimg --tick-kimg --accumulate --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --size --preset --kimg --labels --batch --lr --augment --init-from --extend --checkpoint --sample --features --min-patients --distill --calls --guidance --label-guidance --guidance-interval --seed --loss --gamma --burn-in --label-weight --d-label-weight --label-ramp --augment-p --style-mixing --noise --freeze-d --mirror --no-mirror --single-label --pretrain-kimg --pretrain-lr --d-lr --upsampling --hold-out --fade-kimg --snapshot-kimg --tick-kimg --accumulate --precision --compile --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "stylegan2 flow bagan opengan acgan dcgan" -- "$cur")); return ;;
         --preset) COMPREPLY=($(compgen -W "tiny small full" -- "$cur")); return ;;
@@ -56,7 +56,7 @@ _cxr() {
       esac
       ;;
     "finetune-clip")
-      flags="--text --model --pretrained --tag --size --epochs --steps --batch --lr --lock --seed --allow-download --no-allow-download --templates --templates-file --wordings --positives --negation-weight --min-patients --augment --select-by --patience --precision --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--text --model --pretrained --tag --size --epochs --steps --batch --lr --lock --seed --allow-download --no-allow-download --templates --templates-file --wordings --positives --negation-weight --min-patients --augment --select-by --patience --precision --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --lock) COMPREPLY=($(compgen -W "image text norms batch-norms none" -- "$cur")); return ;;
         --templates) COMPREPLY=($(compgen -W "radiograph image" -- "$cur")); return ;;
@@ -72,7 +72,7 @@ _cxr() {
       esac
       ;;
     "edit")
-      flags="--clip --target --targets --n --data --method --sign --teacher --judge --threshold --seed --against --guidance --text-weight --steps --lr --l2 --feature-weight --alpha --beta --relevance --relevance-images --feature-maps --control-n --truncation --condition --invert-steps --block --relevance-batch --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--clip --target --targets --n --data --method --sign --teacher --judge --threshold --seed --against --guidance --text-weight --steps --lr --l2 --feature-weight --alpha --beta --relevance --relevance-images --feature-maps --control-n --truncation --condition --invert-steps --block --relevance-batch --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --method) COMPREPLY=($(compgen -W "flow latent global" -- "$cur")); return ;;
         --sign) COMPREPLY=($(compgen -W "+ -" -- "$cur")); return ;;
@@ -84,7 +84,7 @@ _cxr() {
       esac
       ;;
     "synthesize")
-      flags="--gan --target-frac --classes --counts --balance --label-table --per-class --no-per-class --fewest --no-fewest --max-images --uncertain --blank --plan-only --no-plan-only --filter --keep-share --teacher --teacher-quantile --max-tries --nearest --no-nearest --edit --ensemble --edit-strength --truncation --steps --guidance --label-guidance --guidance-interval --block --seed --shard --workers --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--gan --target-frac --classes --counts --balance --label-table --per-class --no-per-class --fewest --no-fewest --max-images --uncertain --blank --plan-only --no-plan-only --filter --keep-share --teacher --teacher-quantile --max-tries --nearest --no-nearest --edit --ensemble --edit-strength --truncation --steps --guidance --label-guidance --guidance-interval --block --seed --shard --workers --device --threads --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --blank) COMPREPLY=($(compgen -W "zeros ignore" -- "$cur")); return ;;
         --filter) COMPREPLY=($(compgen -W "discriminator class teacher memorized duplicate" -- "$cur")); return ;;
@@ -94,7 +94,7 @@ _cxr() {
       esac
       ;;
     "train-cls")
-      flags="--arch --weights --init-from --arm --classes --size --steps --epochs --batch --lr --optimizer --schedule --weight-decay --loss --focal-gamma --sampling --logit-adjust --auc-frac --auc-lr --pos-weight --no-pos-weight --pretrain-frac --finetune-lr --augment --bn-reestimate --no-bn-reestimate --precision --eval-every --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--arch --weights --init-from --arm --classes --size --steps --epochs --batch --lr --optimizer --schedule --weight-decay --loss --focal-gamma --sampling --logit-adjust --auc-frac --auc-lr --pos-weight --no-pos-weight --pretrain-frac --finetune-lr --augment --bn-reestimate --no-bn-reestimate --precision --eval-every --seed --device --threads --uncertain --blank --view --split --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --arch) COMPREPLY=($(compgen -W "densenet121 efficientnet_v2_s vgg16_bn small_cnn" -- "$cur")); return ;;
         --weights) COMPREPLY=($(compgen -W "none imagenet xrv-all xrv-nih xrv-chex xrv-mimic_ch xrv-mimic_nb xrv-pc xrv-rsna" -- "$cur")); return ;;
@@ -112,7 +112,7 @@ _cxr() {
       esac
       ;;
     "evaluate classifiers")
-      flags="--view --split --data --external --synth --image-report --by --map-labels --bootstrap --seed --set-name --include-ids --no-include-ids --strict-regimen --no-strict-regimen --min-auroc --max-ece --require-evidence --no-require-evidence --external-split --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--view --split --data --external --synth --image-report --by --map-labels --bootstrap --seed --set-name --include-ids --no-include-ids --strict-regimen --no-strict-regimen --min-auroc --max-ece --require-evidence --no-require-evidence --external-split --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
@@ -121,7 +121,7 @@ _cxr() {
       esac
       ;;
     "evaluate clip")
-      flags="--view --split --data --text --bootstrap --seed --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--view --split --data --text --bootstrap --seed --device --threads --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
@@ -129,7 +129,7 @@ _cxr() {
       esac
       ;;
     "evaluate images")
-      flags="--split --real --features --clip --inception --rad-dino --gan --splits --subsets --seed --device --threads --view --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--split --real --features --clip --inception --rad-dino --gan --splits --subsets --seed --device --threads --view --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
@@ -137,7 +137,7 @@ _cxr() {
       esac
       ;;
     "evaluate labels")
-      flags="--reference --key --pred-key --uncertain-as --blank-as --labels --bootstrap --seed --include-text --no-include-text -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--reference --key --pred-key --uncertain-as --blank-as --labels --bootstrap --seed --include-text --no-include-text -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --uncertain-as) COMPREPLY=($(compgen -W "0 1" -- "$cur")); return ;;
         --blank-as) COMPREPLY=($(compgen -W "skip zero-pred zero" -- "$cur")); return ;;
@@ -145,14 +145,14 @@ _cxr() {
       esac
       ;;
     "evaluate privacy")
-      flags="--data --held-out --n --split --bootstrap --block --seed --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--data --held-out --n --split --bootstrap --block --seed --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;
     "predict")
-      flags="--inputs --cam --include-ids --no-include-ids --skip-bad --no-skip-bad --view --split --column --images --modality --bits --workers --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--inputs --cam --include-ids --no-include-ids --skip-bad --no-skip-bad --view --split --column --images --modality --bits --workers --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --view) COMPREPLY=($(compgen -W "stored frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
@@ -160,13 +160,13 @@ _cxr() {
       esac
       ;;
     "share")
-      flags="--privacy --licence -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--privacy --licence -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;
     "export")
-      flags="--view --split --to --with-ids --no-with-ids --with-texts --no-with-texts --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--view --split --to --with-ids --no-with-ids --with-texts --no-with-texts --fraction --leave-out -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --view) COMPREPLY=($(compgen -W "frontal lateral all" -- "$cur")); return ;;
         --split) COMPREPLY=($(compgen -W "train val test all" -- "$cur")); return ;;
@@ -175,25 +175,33 @@ _cxr() {
       esac
       ;;
     "demo")
-      flags="-o --out --until --smoke --no-smoke --examples -q --quiet --no-quiet -v --verbose --no-verbose --debug --no-debug -h --help"
+      flags="-o --out --until --smoke --no-smoke --examples -q --quiet --no-quiet -v --verbose --no-verbose --debug --no-debug -h --help --help-all"
       case "$prev" in
         --until) COMPREPLY=($(compgen -W "raw data gan clip edits synth cls-none cls-gan eval-images report" -- "$cur")); return ;;
       esac
       ;;
     "merge")
-      flags="--max-tries --workers --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--max-tries --workers --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;
     "replay")
-      flags="--gan --only --edit --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help"
+      flags="--gan --only --edit --device --threads -o --out --config --on-change --dry-run --json --verify -q --quiet -v --verbose --debug -h --help --help-all"
       case "$prev" in
         --on-change) COMPREPLY=($(compgen -W "fail rebuild" -- "$cur")); return ;;
       esac
       ;;
     "status")
-      flags="--json --no-json -q --quiet --no-quiet -v --verbose --no-verbose --debug --no-debug -h --help"
+      flags="--json --no-json -q --quiet --no-quiet -v --verbose --no-verbose --debug --no-debug -h --help --help-all"
+      ;;
+    "help")
+      flags="--all --no-all -q --quiet --no-quiet -v --verbose --no-verbose --debug --no-debug -h --help --help-all"
+      [[ "$cur" == -* ]] || COMPREPLY=($(compgen -W "prepare extract-reports train-gan finetune-clip edit synthesize train-cls evaluate classifiers clip images labels privacy predict share export demo merge replay status help completion" -- "$cur"))
+      ;;
+    "completion")
+      flags="-q --quiet --no-quiet -v --verbose --no-verbose --debug --no-debug -h --help --help-all"
+      [[ "$cur" == -* ]] || COMPREPLY=($(compgen -W "bash zsh fish" -- "$cur"))
       ;;
   esac
   if [[ "$cur" == -* ]]; then

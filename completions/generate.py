@@ -36,6 +36,7 @@ class Command:
     words: tuple[str, ...]
     help: str
     flags: tuple[Flag, ...]
+    arguments: tuple[str, ...]
 
 
 def read_commands() -> tuple[list[Command], dict[str, str]]:
@@ -48,8 +49,10 @@ def read_commands() -> tuple[list[Command], dict[str, str]]:
             for field in configs.shown_fields(config)
             if (flag := read_flag(field, negatable=config is module.Config)) is not None
         ]
-        flags.append(Flag(("-h", "--help"), "Show this page.", False, ()))
-        commands.append(Command(words, first_line(module.Config.__doc__), tuple(flags)))
+        flags.append(Flag(("-h", "--help"), "Show what people use first.", False, ()))
+        flags.append(Flag(("--help-all",), "Show every option.", False, ()))
+        about = first_line(module.Config.__doc__)
+        commands.append(Command(words, about, tuple(flags), read_arguments(words)))
     return commands, {name: first_line(text) for name, text in cli.GROUPS.items()}
 
 
@@ -65,6 +68,14 @@ def read_flag(field: configs.Field, *, negatable: bool) -> Flag | None:
     ]
     text = first_line(field.meta.help)
     return Flag(tuple(filter(None, names)), text, not switch, field.meta.choices or ())
+
+
+def read_arguments(words: tuple[str, ...]) -> tuple[str, ...]:
+    """What may stand for the arguments of a command, where that is known before it runs."""
+    if words == ("help",):
+        return tuple(dict.fromkeys(word for names in cli.COMMANDS for word in names))
+    positional = (f for f in configs.fields_of(cli.COMMANDS[words].Config) if f.meta.positional)
+    return tuple(choice for field in positional for choice in field.meta.choices or ())
 
 
 def first_line(text: str | None) -> str:
@@ -83,7 +94,7 @@ def bash(commands: list[Command], groups: dict[str, str]) -> str:
         '  local command="${COMP_WORDS[1]}"',
         "  COMPREPLY=()",
         '  if [ "$COMP_CWORD" -eq 1 ]; then',
-        f'    COMPREPLY=($(compgen -W "{first} --help --version" -- "$cur"))',
+        f'    COMPREPLY=($(compgen -W "{first} --help --help-all --version" -- "$cur"))',
         "    return",
         "  fi",
     ]
@@ -92,7 +103,7 @@ def bash(commands: list[Command], groups: dict[str, str]) -> str:
         lines += [
             f'  if [ "$command" = {group} ]; then',
             '    if [ "$COMP_CWORD" -eq 2 ]; then',
-            f'      COMPREPLY=($(compgen -W "{second} --help" -- "$cur"))',
+            f'      COMPREPLY=($(compgen -W "{second} --help --help-all" -- "$cur"))',
             "      return",
             "    fi",
             '    command="$command ${COMP_WORDS[2]}"',
@@ -112,6 +123,11 @@ def bash(commands: list[Command], groups: dict[str, str]) -> str:
                     f'COMPREPLY=($(compgen -W "{" ".join(flag.choices)}" -- "$cur")); return ;;'
                 )
             lines.append("      esac")
+        if command.arguments:
+            words = " ".join(command.arguments)
+            lines.append(
+                f'      [[ "$cur" == -* ]] || COMPREPLY=($(compgen -W "{words}" -- "$cur"))'
+            )
         lines.append("      ;;")
     lines += [
         "  esac",
@@ -155,7 +171,8 @@ def zsh(commands: list[Command], groups: dict[str, str]) -> str:
                 value = f":value:({' '.join(flag.choices)})" if flag.choices else ":value:_files"
             for name in flag.names:
                 lines.append(f"        '*{name}[{flag.help}]{value}' \\")
-        lines += ["        '*:file:_files'", "      ;;"]
+        rest = f":word:({' '.join(command.arguments)})" if command.arguments else ":file:_files"
+        lines += [f"        '*{rest}'", "      ;;"]
     lines += ["  esac", "}", 'if [ "$funcstack[1]" = "_cxr" ]; then', '  _cxr "$@"', "else"]
     return "\n".join([*lines, "  compdef _cxr cxr", "fi", ""])
 
@@ -177,6 +194,8 @@ def fish(commands: list[Command], groups: dict[str, str]) -> str:
                 f" -a {command.words[1]} -d '{command.help}'"
             )
             condition += f"; and __fish_seen_subcommand_from {command.words[1]}"
+        if command.arguments:
+            lines.append(f"complete -c cxr -f -n '{condition}' -a '{' '.join(command.arguments)}'")
         for flag in command.flags:
             parts = [f"complete -c cxr -n '{condition}'"]
             parts += [f"-l {n[2:]}" if n.startswith("--") else f"-s {n[1:]}" for n in flag.names]

@@ -19,7 +19,7 @@ import typer
 
 from cxrtool.core import console, files, streams
 from cxrtool.core.config import Common, Talk, fields_of
-from cxrtool.core.config.helptext import HelpfulCommand, HelpfulGroup, typer_parameters
+from cxrtool.core.config.helptext import HelpAll, HelpfulCommand, HelpfulGroup, typer_parameters
 from cxrtool.core.config.records import load_file
 from cxrtool.core.config.values import resolve
 from cxrtool.core.errors import UsageError
@@ -34,7 +34,8 @@ class Command:
 
     It has what the modules `options` and `command` of that folder have. The second one, with all
     libraries that the work needs, is imported when something of it is first asked for. A command
-    with a FORMAT is a stage; another one has a ``main`` that takes its Config.
+    with a FORMAT is a stage; another one has a ``main`` that takes its Config, and may give
+    back the words of the command that is to be run in its place.
     """
 
     NAME: str  # in records, such as ``evaluate-clip``
@@ -63,15 +64,13 @@ COMMANDS = {
             "evaluate labels", "evaluate privacy",
         ),
         USE: ("predict", "share", "export"),
-        TOOLS: ("demo", "merge", "replay", "status"),
+        TOOLS: ("demo", "merge", "replay", "status", "help", "completion"),
     }.items()
     for name in names
 }  # fmt: skip
 
 #: First words that have commands below them.
-GROUPS = {
-    "evaluate": "Compare classifiers or CLIPs, judge images, score labels, attack generators."
-}
+GROUPS = {"evaluate": "Judge classifiers, CLIPs, images, labels and generators."}
 ABOUT = """Augment chest X-ray data with generative models, and measure whether it helped. For \
 research, not for diagnosis.
 
@@ -89,14 +88,21 @@ def options_of(command: Command) -> tuple[type, ...]:
     return (command.Config, Common) if hasattr(command, "FORMAT") else (command.Config,)
 
 
-def _function_of(command: Command) -> Callable[..., None]:
+def _function_of(command: Command) -> Callable[..., list[str] | None]:
     """The function that Typer calls for a command."""
     own = {field.name for field in fields_of(command.Config)}
     parameters = typer_parameters(command.Config)
     for extra in options_of(command)[1:]:
         parameters += typer_parameters(extra, negatable=False)
 
-    def call(**values: Any) -> None:
+    parameters.append(
+        inspect.Parameter(
+            "help_all", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=HelpAll
+        )
+    )
+
+    def call(**values: Any) -> list[str] | None:
+        del values["help_all"]
         flags = {name: value for name, value in values.items() if value != []}
         common = {name: flags.pop(name) for name in list(flags) if name not in own}
         try:
@@ -105,9 +111,11 @@ def _function_of(command: Command) -> Callable[..., None]:
             else:
                 config = resolve(command.Config, flags, origin="the command line")
                 set_level(config)
-                command.main(config, stages())
+                instead: list[str] | None = command.main(config, stages())
+                return instead
         except BrokenPipeError:
             raise streams.ReaderGoneError from None
+        return None
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
@@ -184,9 +192,16 @@ def _version(value: bool) -> None:
 
 
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("-V", "--version", callback=_version, is_eager=True)
+    ] = False,
+    help_all: HelpAll = None,
 ) -> None:
     """Hold the options of ``cxr`` itself."""
+
+
+def _group(help_all: HelpAll = None) -> None:
+    """Hold the options of a group of commands."""
 
 
 def build(argv: list[str]) -> typer.Typer:
@@ -206,6 +221,7 @@ def build(argv: list[str]) -> typer.Typer:
         group, above = command.group, words[:-1]
         if above not in parents:
             parents[above] = typer.Typer(cls=HelpfulGroup)
+            parents[above].callback()(_group)
             about = GROUPS[above[0]]
             app.add_typer(
                 parents[above], name=above[0], help=about, short_help=about, rich_help_panel=group
@@ -245,6 +261,8 @@ def _run(argv: list[str]) -> int:
         sys.stdout.flush()  # what cannot be written is to be known while there is a code to say so
         if wordless:
             return 2
+        if isinstance(code, list):
+            return _run(code)
         if code == INTERRUPTED:  # Typer has turned a KeyboardInterrupt into its exit code
             raise KeyboardInterrupt
         return code if isinstance(code, int) else 0

@@ -11,7 +11,8 @@ import traceback
 from typing import Any
 
 from cxrtool.core import console, streams
-from cxrtool.core.config.values import moved_option
+from cxrtool.core.config import fields_of
+from cxrtool.core.config.values import closest, moved_option
 from cxrtool.core.errors import REASON_MOST, CxrError, InputError, UsageError
 from cxrtool.core.reading import is_text
 
@@ -108,11 +109,37 @@ def _memory_error(text: str) -> InputError:
 
 
 def _usage_error(error: Any) -> CxrError:
-    """An error of Typer's own parser; an option that moved is explained by its Config."""
+    """An error of Typer's own parser in our words; an option that moved is explained by its Config.
+
+    What Typer says of a kind that is not told apart here is not shown.
+    """
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "cxr")
-    key = getattr(error, "option_name", "").lstrip("-").removeprefix("no-").replace("-", "_")
-    for declared in getattr(getattr(context, "command", None), "options", ()):
-        if moved := moved_option(declared, key):
+    command = getattr(context, "command", None)
+    help_of_it = f"`{path} --help` lists what there is"
+    flag, kind = getattr(error, "option_name", ""), type(error).__name__
+    key = flag.lstrip("-").removeprefix("no-").replace("-", "_")
+    declared = getattr(command, "options", ())
+    for config in declared:
+        if moved := moved_option(config, key):
             return moved
-    return UsageError(error.format_message(), hint=f"`{path} --help` lists what there is")
+    fields = [field for config in declared for field in fields_of(config)]
+    if kind == "NoSuchOption":
+        params = getattr(command, "params", ())
+        known = [name for one in params for name in (*one.opts, *one.secondary_opts)]
+        known = [name for name in [*known, "--help"] if name[:2] == "--"]
+        meant = closest(flag, known, otherwise="") if flag[:2] == "--" else None
+        return UsageError(f"{path} has no option {flag!r}", hint=meant or help_of_it)
+    if kind == "BadOptionUsage":
+        of_it = [f.meta.help for f in fields if flag in (f.flag, f.meta.short)]
+        takes = "takes no value" if "not take" in error.message else "needs a value"
+        return UsageError(f"{flag} {takes}", hint=next(iter(of_it), help_of_it))
+    if extra := _EXTRA.search(error.message):
+        names = [field.shown for field in fields if field.meta.positional]
+        takes = f"it takes {' and '.join(names) or 'no arguments'}"
+        return UsageError(f"{extra[1]!r} is more than {path} takes", hint=f"{takes}; {help_of_it}")
+    return UsageError(f"the words after {path} are not understood", hint=help_of_it)
+
+
+#: What Typer says of words after the last argument.
+_EXTRA = re.compile(r"unexpected extra arguments?(?:\(s\))? \((.*)\)", re.DOTALL)

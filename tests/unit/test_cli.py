@@ -72,7 +72,7 @@ def test_changed_option_is_4_with_its_name(
     [
         (["--nonsense"], 2, "--nonsense"),
         (["--scale", "0"], 2, "--scale"),
-        (["--scale"], 2, "'--scale' requires an argument"),
+        (["--scale"], 2, "--scale needs a value"),
         (["--scale", "many"], 2, "--scale"),
         (["--mode", "min"], 2, "min"),
         (["--scale", "13"], 2, "bad luck"),

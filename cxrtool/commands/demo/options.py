@@ -14,7 +14,7 @@ FOLDERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Talk):
-    """Try the whole chain on simulated radiographs, in a few minutes.
+    """Try the whole chain on simulated radiographs.
 
     Each command is shown as you would type it, and then run. No data and no GPU are needed. The
     networks are far too small and trained far too short to be of use: this shows how the commands

@@ -41,7 +41,7 @@ real_option = partial(start_option, only={"data": GIVEN})
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, Computing):
-    """Change radiographs towards (+) or away from (-) what a text says.
+    """Change radiographs towards or away from what a text says.
 
     A flow (train-gan --arch flow) edits by its labels; a StyleGAN2 follows a CLIP (--clip).
 

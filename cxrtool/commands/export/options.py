@@ -11,7 +11,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions):
-    """Write a dataset directory in a form that other programs read.
+    """Write a dataset in a form that other programs read.
 
     imagefolder is the layout that the loader of that name in Hugging Face's `datasets` reads: a
     folder for each split, with images and a table of their labels. parquet is one file with images

@@ -27,7 +27,7 @@ showing_option = partial(option, panel="Showing why")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Label free-text reports with the 14 CheXpert observations, and say why.
+    """Label free-text reports with the 14 CheXpert observations.
 
     REPORTS is a table (CSV, TSV, JSON, JSON lines, Parquet) with study_id and report, a folder or
     an archive of .txt or Open-i .xml files (the id is the name without folder and ending), a

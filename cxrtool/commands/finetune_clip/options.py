@@ -45,10 +45,10 @@ def _is_random(folder: Path) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, PolicyOptions, Computing):
-    """Train a CLIP on images and their texts, so that text can steer a generator.
+    """Train a CLIP on images and their texts.
 
-    Training rows are contrasted with each other; validation rows choose the network that is
-    delivered.
+    With it a text can steer a generator (cxr edit). Training rows are contrasted with each other;
+    validation rows choose the network that is delivered.
 
     Example: cxr finetune-clip data -o clip --text rules --model tiny
     """

@@ -10,9 +10,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Computing):
-    """Join the shards of one synthetic set into the set that one process would have made.
+    """Join the shards of one synthetic set.
 
-    Give the folders of all shards, in any order. Where the shards were made with --filter
+    The result is the set that one process would have made. Give the folders of all shards, in any
+    order. Where the shards were made with --filter
     duplicate, images of different shards are compared here, and what is too near to an earlier one
     is made again.
 

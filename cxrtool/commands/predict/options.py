@@ -21,7 +21,9 @@ source_option = partial(option, panel="Tables, DICOM, 16-bit files")
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Computing):
-    """Say which findings classifiers see in images. For research, not for diagnosis.
+    """Say which findings classifiers see in images.
+
+    For research, not for diagnosis.
 
     CLS are outputs of train-cls; of several, calibrated probabilities and thresholds are averaged.
     IMAGES are PNG, JPEG or DICOM files, folders (read to the bottom), tables with a column of

@@ -49,10 +49,10 @@ patient_option = partial(option, panel="Patients")
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Turn radiographs and labels, as they lie on disk, into a dataset directory.
+    """Turn radiographs and labels into a dataset directory.
 
-    All other commands read such a directory: images of one size, a table with a row per image, and
-    a split in which no patient is on two sides.
+    They are read as they lie on disk. All other commands read such a directory: images of one size,
+    a table with a row per image, and a split in which no patient is on two sides.
 
     Example: cxr prepare CheXpert-v1.0-small --size 128 -o data
     """

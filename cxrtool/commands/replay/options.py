@@ -10,7 +10,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Computing):
-    """Make synthetic images again from their rows, and compare them with the originals.
+    """Make synthetic images again from their rows, and compare.
 
     The row of an image in manifest.csv says all that it was made from. Bit for bit on the CPU with
     the same build of torch, else within a gray level.

@@ -8,7 +8,7 @@ from cxrtool.core.config import Talk, argument, option
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Talk):
-    """Show what run directories hold, how far they are, and what a rerun would do.
+    """Show what run directories hold and what a rerun would do.
 
     It reads records only: nothing is written, and a run at work is not disturbed.
 

@@ -38,7 +38,7 @@ sampling_option = partial(option, panel=DRAWING, only=IMAGES)
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, Computing):
-    """Make exactly as many synthetic images as the rare classes need, each one accountable.
+    """Make as many synthetic images as the rare classes need.
 
     The plan comes first: how many images each class needs, and the real row whose labels each of
     them takes. Then every image of the plan is made, and made again until no filter refuses it.

@@ -37,7 +37,7 @@ pretrain_option = partial(
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, PolicyOptions, Computing):
-    """Train a classifier on real images, with or without synthetic ones.
+    """Train a classifier, with or without synthetic images.
 
     Every arm has the same number of steps; validation rows choose and calibrate the network.
 

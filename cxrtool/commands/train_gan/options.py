@@ -47,7 +47,7 @@ bagan_option = partial(game_option, only=BAGAN)
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, PolicyOptions, Computing):
-    """Train a generator that makes images with the labels that you ask for.
+    """Train a generator that makes images with given labels.
 
     It learns from the training rows of DATA, and delivers the network whose images were nearest to
     real ones. A training that was stopped goes on when the same command is given again.

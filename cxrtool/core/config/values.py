@@ -88,6 +88,24 @@ MOST = {int: 10**9, float: 1e30}
 MOST_SEED = 2**63 - 1
 
 
+def typed(field: Field, text: str) -> Any:
+    """A number as it was typed.
+
+    Args:
+        field: The option; its range is checked by `resolve`.
+        text: What stands there.
+
+    Raises:
+        UsageError: It is no number.
+    """
+    try:
+        return field.kind(text)
+    except ValueError:
+        raise UsageError(
+            f"{field.shown}: {_short(text)!r} is not {_KINDS[field.kind][1]}", hint=field.meta.help
+        ) from None
+
+
 def _convert_one(field: Field, value: Any) -> Any:
     kind, meta = field.kind, field.meta
     types, article = _KINDS[kind]
@@ -116,7 +134,7 @@ def _convert_one(field: Field, value: Any) -> Any:
     return value
 
 
-def _short(number: float) -> str:
+def _short(number: float | str) -> str:
     """A number in a message: one of hundreds of digits says no more than its first ones."""
     text = str(number)
     return text if len(text) <= 30 else f"{text[:12]}... ({len(text)} digits)"

@@ -33,10 +33,11 @@ gate_option = partial(option, panel="Gates: when to fail (exit 5)")
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, Computing):
-    """Score classifiers on real test rows, and say what their differences are worth.
+    """Score classifiers on real test rows, and compare them.
 
-    Each run reads the rows with its own network, preprocessing and calibration; rows that one of
-    them has seen are refused. The result is a page, report.html, and the tables behind it.
+    The verdict says what their differences are worth. Each run reads the rows with its own network,
+    preprocessing and calibration; rows that one of them has seen are refused. The result is a page,
+    report.html, and the tables behind it.
 
     Example: cxr evaluate classifiers cls-none cls-duplicate cls-gan --data data -o report
     """

@@ -22,10 +22,10 @@ INTERRUPTIBLE = True  # nothing is kept before the end
 
 @dataclass(frozen=True, kw_only=True)
 class Config(SelectionOptions, Computing):
-    """Compare CLIPs on real rows that none has seen: zero-shot AUROC, retrieval, negation.
+    """Compare CLIPs on real rows that none has seen.
 
-    Runs that differ by their seed alone count as one strategy. The result is a page, report.html,
-    and the tables behind it.
+    Measured are zero-shot AUROC, retrieval and negation. Runs that differ by their seed alone count
+    as one strategy. The result is a page, report.html, and the tables behind it.
 
     Example: cxr evaluate clip clip-rules clip-random --data data -o clip-report
     """

@@ -17,9 +17,10 @@ INTERRUPTIBLE = True  # nothing is kept before the end
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Score labels against a reference: precision, recall and F1 with patient-bootstrap intervals.
+    """Score labels against a reference.
 
-    Cells are 1, 0, -1 (uncertain), blank, or ? where a report is not to be scored.
+    Precision, recall and F1 come with patient-bootstrap intervals. Cells are 1, 0, -1 (uncertain),
+    blank, or ? where a report is not to be scored.
 
     metrics.csv holds the positive class, classes.csv also the negative and the uncertain one, with
     -1 read as 0 and as 1. Reports of one patient (column patient_id of either table) are resampled

@@ -20,7 +20,7 @@ INTERRUPTIBLE = True  # nothing is kept before the end
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Computing):
-    """Attack a generator: are its images copies, and can members of its training set be told.
+    """Attack a generator to see which patients it remembers.
 
     Generated images are held against training images beside held-out ones, and the network itself
     is asked which images it knows. The page says what was tried, on how many images, what came
