@@ -16,6 +16,7 @@ from cxrtool.core import config as configs
 from cxrtool.core.config import RUNNING, helptext
 from cxrtool.core.config.helptext import ARGUMENTS, FIRST, SHORT, panels
 from cxrtool.core.config.values import resolve
+from cxrtool.version import __version__
 from tests.conftest import REPOSITORY
 
 EVERY = [pytest.param(words, id=" ".join(words)) for words in cli.COMMANDS]
@@ -112,7 +113,7 @@ def test_cxr_help_is_the_page_of_a_command(words: Any, capsys: Any) -> None:
 @pytest.mark.parametrize("flag", ["-V", "--version"])
 def test_version(flag: str, capsys: Any) -> None:
     assert cli.main([flag]) == 0
-    assert capsys.readouterr().out == f"cxr {cli.__version__}\n"
+    assert capsys.readouterr().out == f"cxr {__version__}\n"
 
 
 @pytest.mark.parametrize(
