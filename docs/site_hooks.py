@@ -30,6 +30,11 @@ SPOKEN = {
     ),
     "<pre><span></span><code>": '<pre><span></span><code tabindex="0">',
 }
+EMPTY_HEADER = re.compile(r"<th([^>]*)></th>")  # the corner of a table, which heads nothing
+SECTION = re.compile(  # of the navigation: named by a label that is empty where it is a page itself
+    r'aria-labelledby="(__nav_\d+)_label"([^>]*>\s*<label class="md-nav__title" for="\1">'
+    r"\s*(?:<span[^>]*></span>\s*)?([^<]*?)\s*</label>)"
+)
 MOST = 60_000  # characters of a file that is shown
 
 
@@ -78,7 +83,8 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
     output = SHIM.sub(posixpath.relpath(SEARCH, posixpath.dirname(page.url) or "."), output)
     for words, better in SPOKEN.items():
         output = output.replace(words, better)
-    return output
+    output = SECTION.sub(r'aria-label="\3"\2', output)
+    return EMPTY_HEADER.sub(r"<td\1></td>", output)
 
 
 def on_post_template(output_content: str, template_name: str, **_: Any) -> str:

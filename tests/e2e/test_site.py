@@ -97,3 +97,14 @@ def test_the_reference_has_every_name_of_the_python_face(site: Path) -> None:
     text = (site / "reference" / "python.html").read_text(encoding="utf-8")
     for name in cxrtool.__all__:
         assert name.startswith("_") or f'<h2 id="{name.lower()}">' in text, name
+
+
+def test_what_is_read_aloud_has_a_name(site: Path) -> None:
+    # What axe finds in a browser; the parts that the theme gets wrong.
+    for page in pages(site):
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"<th[^>]*></th>", text), page
+        sections = re.findall(r'<nav class="md-nav" data-md-level="1"([^>]*)>', text)
+        names = [re.search(r'aria-label="([^"]+)"', section) for section in sections]
+        assert all(names), page
+        assert len({name[1] for name in names if name}) == len(names), page
