@@ -80,16 +80,21 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:
     """Load the script for searches from the site; help those who have no mouse, or do not see."""
-    output = SHIM.sub(posixpath.relpath(SEARCH, posixpath.dirname(page.url) or "."), output)
-    for words, better in SPOKEN.items():
-        output = output.replace(words, better)
-    output = SECTION.sub(r'aria-label="\3"\2', output)
-    return EMPTY_HEADER.sub(r"<td\1></td>", output)
+    shim = posixpath.relpath(SEARCH, posixpath.dirname(page.url) or ".")
+    return _helped(output, shim)
 
 
 def on_post_template(output_content: str, template_name: str, **_: Any) -> str:
     """The same in the page of a server for what is not there."""
-    return SHIM.sub(f"/{SEARCH}", output_content) if template_name == "404.html" else output_content
+    return _helped(output_content, f"/{SEARCH}") if template_name == "404.html" else output_content
+
+
+def _helped(output: str, shim: str) -> str:
+    output = SHIM.sub(shim, output)
+    for words, better in SPOKEN.items():
+        output = output.replace(words, better)
+    output = SECTION.sub(r'aria-label="\3"\2', output)
+    return EMPTY_HEADER.sub(r"<td\1></td>", output)
 
 
 def place_of(path: str) -> str:
