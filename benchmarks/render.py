@@ -337,7 +337,8 @@ def forest(data: dict[str, Any], metric: str) -> str:
             f'<path d="{line}" stroke="{color}" stroke-width="2"/>',
             f'<circle cx="{x(row["value"])}" cy="{y}" r="5" fill="{fill}" stroke="{color}"/>',
         ]
-    out += [text(x(value), height - 22, f"{value:+.3f}") for value in (-reach, 0.0, reach)]
+    out += [text(x(value), height - 22, f"{value:+.3f}") for value in (-reach, reach)]
+    out.append(text(x(0), height - 22, "0"))
     name = NAMES.get(metric, metric)
     return "\n".join([*out, text(x(0), height - 4, f"difference in {name}"), "</svg>", ""])
 
