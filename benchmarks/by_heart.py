@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from cxrtool.core import console
 from cxrtool.core.files import pretty_json, sha256_file
+from cxrtool.core.progress import progress
 from cxrtool.data.cache import pixels, resized
 from cxrtool.data.images import to_float
 from cxrtool.data.keys import Seen, seen_rows
@@ -47,7 +48,7 @@ def learn(gan: Path, data: Path, out: Path, steps: int, batch: int) -> float:
     trained.requires_grad_(True)
     optimizer = torch.optim.Adam(trained.network.parameters(), 2e-3, (0.0, 0.99))
     loss = torch.tensor(torch.nan)
-    with console.progress("learning by heart", steps, "steps") as bar:
+    with progress("learning by heart", steps, "steps") as bar:
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = 2e-3 * (1 - step / steps)

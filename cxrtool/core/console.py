@@ -2,7 +2,7 @@
 
 ``out`` writes data to stdout. Everything else goes to stderr, filtered by one level, and, whatever
 the level, with a time stamp to the log file of the run at work. On a terminal stderr is drawn by
-Rich; elsewhere (cron, pipes) it is plain lines and progress is one line every 30 seconds.
+Rich; elsewhere (cron, pipes) it is plain lines. How far long work is, `core.progress` shows.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ import os
 import re
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -24,15 +22,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
-PLAIN_PROGRESS_S = 30.0
-RECENT_S = 60.0  # whose rate says how much time is left
-WIDE = 100  # columns of a terminal from which on a note stands behind a bar
-Observer = Callable[[str, float, float | None, str], None]  # label, done, total, unit
 
 _level = NORMAL
 _log: Log | None = None
 _heard: list[str] | None = None
-_watcher: Callable[[], None] | None = None
+_before_words: Callable[[], None] | None = None
 
 
 def configure(level: int) -> None:
@@ -44,6 +38,17 @@ def configure(level: int) -> None:
 def level() -> int:
     """The level that is set now."""
     return _level
+
+
+def before_words(call: Callable[[], None] | None) -> None:
+    """What is called before something is said: what is drawn below the words goes away."""
+    global _before_words
+    _before_words = call
+
+
+def is_heard() -> bool:
+    """Whether what is said goes on a list now (`heard`)."""
+    return _heard is not None
 
 
 class Log(contextlib.AbstractContextManager["Log"]):
@@ -181,6 +186,8 @@ def _speak(text: str, at: int, style: str | None = None, *, line: bool = True) -
             _heard.append(text)
         return
     note(text, line=line)
+    if _before_words is not None:
+        _before_words()
     if _level >= at:
         if sys.stderr.isatty():
             stderr().print(text, style=style, markup=False, emoji=False)
@@ -241,6 +248,8 @@ def error(text: str, hint: str | None = None) -> None:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Show a small table on stderr; numbers are right-aligned."""
     plain = plain_table(columns, rows)
+    if _before_words is not None:
+        _before_words()
     if _heard is None and _level >= NORMAL and sys.stderr.isatty():
         stderr().print(drawn_table(title, columns, rows))
         if _log is not None:
@@ -293,116 +302,3 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.1f}"
     return f"{value:,}" if type(value) is int else visible(str(value), line=True)
-
-
-@dataclass
-class Progress:
-    """A running count of done work. Made by :func:`progress`."""
-
-    label: str
-    total: float | None
-    unit: str
-    observer: Observer | None
-    done: float = 0
-    bar: Any = None  # of Rich, and the task in it
-    task: Any = None
-
-    def __post_init__(self) -> None:
-        self._last_line = time.monotonic()
-        self._lately = deque([(self._last_line, self.done)])  # a point a second
-
-    def advance(self, n: float = 1, note: str = "") -> None:
-        """Count ``n`` more units as done."""
-        self.update(self.done + n, note)
-
-    def update(self, done: float, note: str = "") -> None:
-        """Set the count of done units; ``note`` is a short text such as the current loss."""
-        self.done, now = done, time.monotonic()
-        if len(self._lately) == 1 and now - self._lately[0][0] < 0.1:
-            self._lately[0] = (now, done)  # what a resumed run begins with
-        elif now - self._lately[-1][0] >= 1 and done > self._lately[-1][1]:
-            self._lately.append((now, done))
-            while len(self._lately) > 2 and now - self._lately[1][0] > RECENT_S:
-                self._lately.popleft()
-        if _watcher is not None:
-            _watcher()
-        if self.observer is not None:
-            self.observer(self.label, done, self.total, self.unit)
-        if self.bar is not None:
-            self.bar.update(self.task, completed=done, note=note, left=self._left())
-        elif now - self._last_line >= PLAIN_PROGRESS_S:
-            self._last_line = now
-            _speak(self._line(note), NORMAL)
-
-    def _rate(self) -> float:
-        """Units a second, lately."""
-        began, before = self._lately[0]
-        elapsed = time.monotonic() - began
-        return (self.done - before) / elapsed if elapsed > 0 else 0.0
-
-    def _left(self) -> str:
-        """Time left at the rate of late, such as "1:05 left"; "" if nobody knows."""
-        rate = self._rate()
-        if not self.total or rate <= 0:
-            return ""
-        return f"{_duration((self.total - self.done) / rate)} left"
-
-    def _line(self, note: str) -> str:
-        rate, left = self._rate(), self._left()
-        share = f" ({100 * self.done / self.total:.0f} %)" if self.total else ""
-        of_total = f"/{self.total:,.6g}" if self.total else ""
-        text = f"{self.label}: {self.done:,.6g}{of_total} {self.unit}{share}"
-        text += f", {rate:,.0f} {self.unit}/s" if rate >= 100 else f", {rate:.3g} {self.unit}/s"
-        text += f", {left}" if left else ""
-        return f"{text}, {note}" if note else text
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(max(0, round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def watch_progress(watcher: Callable[[], None] | None) -> None:
-    """Have something called at every update of any progress, in the thread that works."""
-    global _watcher
-    _watcher = watcher
-
-
-@contextlib.contextmanager
-def progress(
-    label: str,
-    total: float | None = None,
-    unit: str = "images",
-    observer: Observer | None = None,
-) -> Iterator[Progress]:
-    """Show how far a long piece of work is.
-
-    Args:
-        label: What is done, e.g. ``"decoding"``.
-        total: How many units there are, or None when unknown.
-        unit: Name of the unit in plural.
-        observer: Called with ``(label, done, total, unit)`` at every update.
-
-    Yields:
-        A :class:`Progress` to call ``advance`` or ``update`` on.
-    """
-    label = visible(label, line=True)
-    state = Progress(label, total, unit, observer)
-    if _level >= NORMAL and sys.stderr.isatty():
-        from rich import progress as bars
-        from rich.markup import escape
-
-        columns = [
-            bars.TextColumn("{task.description}"),
-            bars.BarColumn(bar_width=16),
-            bars.TextColumn("{task.completed:,.6g}/{task.total:,.6g} " + unit if total else unit),
-            bars.TextColumn("{task.fields[left]}") if total else bars.TimeElapsedColumn(),
-        ]
-        if stderr().width >= WIDE:
-            columns.append(bars.TextColumn("{task.fields[note]}", style="dim"))
-        with bars.Progress(*columns, console=stderr(), transient=True) as bar:
-            state.bar, state.task = bar, bar.add_task(escape(label), total=total, note="", left="")
-            yield state
-    else:
-        yield state

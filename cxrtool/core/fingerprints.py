@@ -23,6 +23,7 @@ from typing import Any
 from cxrtool.core import console, files
 from cxrtool.core.config.records import input_paths, listed_roles, secret_roles
 from cxrtool.core.errors import InputError
+from cxrtool.core.progress import progress
 from cxrtool.core.reading import is_text, open_file, read_bytes, read_json, require_file
 
 INDEX = "files.tsv"  # path, bytes, sha256 of each file in a large tree of outputs
@@ -119,7 +120,7 @@ class StatCache:
             total = sum(stat.st_size for _, _, stat in unread) / 2**20
             with (
                 ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
-                console.progress(label, total=round(total, 1), unit="MiB") as bar,
+                progress(label, total=round(total, 1), unit="MiB") as bar,
             ):
                 digests = pool.map(files.sha256_file, [path for _, path, _ in unread])
                 for (name, _, stat), digest in zip(unread, digests, strict=True):

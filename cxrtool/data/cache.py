@@ -20,6 +20,7 @@ from PIL import Image
 
 from cxrtool.core import console, files
 from cxrtool.core.errors import InputError
+from cxrtool.core.progress import progress
 from cxrtool.data.columns import IMAGE, PREPARED_KEY
 from cxrtool.data.images import fit_image, prepared_key, read_png
 from cxrtool.data.manifest import Dataset
@@ -120,7 +121,7 @@ def in_blocks(work: Callable[[range], T], count: int, title: str) -> Iterator[T]
     """
     blocks = [range(at, min(at + _BLOCK, count)) for at in range(0, count, _BLOCK)]
     with (
-        console.progress(title, total=count) as bar,
+        progress(title, total=count) as bar,
         ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool,
     ):
         try:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cxrtool.core import console
+from cxrtool.core.progress import progress
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
@@ -95,7 +95,7 @@ def near_copies(
     pairs: list[Pair] = []
     blocks = range(0, len(rows), QUERIES)
     total = len(blocks) * len(gallery_rows)
-    with console.progress("looking for near copies", total=total) as bar:
+    with progress("looking for near copies", total=total) as bar:
         for start in blocks:
             own = rows[start : start + QUERIES]
             coarse = _coarse(images, own)

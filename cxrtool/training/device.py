@@ -11,7 +11,7 @@ import sys
 
 import torch
 
-from cxrtool.core import console
+from cxrtool.core import console, progress
 from cxrtool.core.cores import Share, available_cores, free_cores
 from cxrtool.core.errors import UsageError
 
@@ -57,7 +57,7 @@ def _threads_of_environment() -> int | None:
 
 def _take_threads(given: int | None) -> None:
     if given is not None:
-        console.watch_progress(None)
+        progress.watch_progress(None)
         torch.set_num_threads(given)
         return
     cores, share = available_cores(), Share(free_cores())
@@ -72,7 +72,7 @@ def _take_threads(given: int | None) -> None:
             why = "other work needs cores" if now < before else "cores are free again"
             console.say(f"{_threads(now)} from here on: {why}")
 
-    console.watch_progress(look if cores > 1 else None)
+    progress.watch_progress(look if cores > 1 else None)
 
 
 def _threads(number: int) -> str:

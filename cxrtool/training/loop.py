@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError, sentence_of
+from cxrtool.core.progress import progress
 from cxrtool.core.runs import Run
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
 from cxrtool.training.world import World
@@ -173,18 +174,21 @@ def train(task: Task, run: Run) -> None:
         console.say(f"resuming after {task.done:g} {task.unit}")
     else:
         run.rewind_metrics(lambda _: False)
-    for row in task.begin(resumed):
-        run.append_metrics(row)
-    with run.progress(task.label, total=task.total, unit=task.unit) as bar:
-        bar.update(task.done, task.note)
+    with run.phase("measuring before the first step"):
+        for row in task.begin(resumed):
+            run.append_metrics(row)
+    with run.progress(task.label, total=task.total, unit=task.unit, done=task.done) as bar:
+        bar.note = task.note
         while not task.ended:
             try:
                 task.step()
-                for row in task.evaluate():
-                    run.append_metrics(row)
+                with progress("measuring", unit=""):
+                    for row in task.evaluate():
+                        run.append_metrics(row)
                 if task.saves:
-                    checkpoints.save()
-                    task.show()
+                    with progress("writing a checkpoint", unit=""):
+                        checkpoints.save()
+                        task.show()
             except DivergedError as error:
                 checkpoints.go_back(error)
             bar.update(task.done, task.note)

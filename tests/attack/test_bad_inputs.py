@@ -101,6 +101,4 @@ def test_a_bad_input_is_one_line(
     assert not steers(said)
     assert "Traceback" not in said
     assert "this is a bug" not in said
-    if out.is_dir():  # the corrected command may have it
-        assert {path.name for path in out.iterdir() if path.name[0] != "."} <= {"log.txt"}
-        assert not (out / "log.txt").exists() or line in (out / "log.txt").read_text("utf-8")
+    assert not out.exists()  # the corrected command may have it

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from cxrtool import cli
 from cxrtool.core import console
+from cxrtool.core.progress import progress
 from cxrtool.data import tables
 from cxrtool.stats.predictions import csv_text
 
@@ -44,7 +45,7 @@ def test_what_is_said_steers_nothing(text: str) -> None:
         for speak in (console.say, console.warn, console.error):
             speak(text)
         console.table(text, [text, "n"], [[text, 1]])
-        with console.progress(text) as bar:
+        with progress(text) as bar:
             bar.update(1, text)
     assert not steers(talk.getvalue())
     assert console.visible(text, line=True).count("\n") == 0

@@ -13,6 +13,7 @@ from cxrtool.core.errors import (
     CxrError,
     GateError,
     InputError,
+    InterruptedRunError,
     OutputMismatchError,
     UsageError,
     WorkerDiedError,
@@ -51,7 +52,7 @@ def refused(error: BaseException, numbers: Path, out: Path, writes: str | None =
     stage = SimpleNamespace(NAME="prepare", FORMAT=1, Config=toy_stage.Config, run=run)
     with pytest.raises(type(error)):
         execute(stage, toy_stage.Config(source=numbers), out)
-    return (out / "log.txt").read_text()
+    return (out / "log.txt").read_text() if out.exists() else ""
 
 
 @pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
@@ -59,6 +60,7 @@ def test_the_folder_is_free_for_other_options(
     error: Exception, numbers: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
+    out.mkdir()
     log = refused(error, numbers, out)
     assert "error: " in log
     if isinstance(error, CxrError):
@@ -70,6 +72,17 @@ def test_the_folder_is_free_for_other_options(
     assert "error: " not in (out / "log.txt").read_text()
 
 
+@pytest.mark.parametrize(
+    "error", [*REFUSALS, ZeroDivisionError("a bug")], ids=lambda error: type(error).__name__
+)
+def test_no_folder_stays_that_was_made_for_it(
+    error: Exception, numbers: Path, tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    refused(error, numbers, tmp_path / "new" / "out")
+    assert sorted(tmp_path.iterdir()) == before
+
+
 @pytest.mark.parametrize("error", REFUSALS[:3], ids=lambda error: type(error).__name__)
 def test_what_was_written_is_not_forgotten(error: Exception, numbers: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -78,8 +91,8 @@ def test_what_was_written_is_not_forgotten(error: Exception, numbers: Path, tmp_
         start(numbers, out, {"scale": 3})
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), ZeroDivisionError("a bug")])
-def test_what_was_not_refused_goes_on(error: BaseException, numbers: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), InterruptedRunError(15)])
+def test_what_was_interrupted_goes_on(error: BaseException, numbers: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert "error: " in refused(error, numbers, out)
     assert (out / "run.json").exists()

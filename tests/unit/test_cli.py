@@ -14,6 +14,7 @@ from cxrtool import cli
 from cxrtool.core import config as configs
 from cxrtool.core import console
 from cxrtool.core.errors import BusyError, CxrError, GateError, InputError, OutputMismatchError
+from cxrtool.core.progress import progress
 
 from . import toy_stage
 
@@ -56,7 +57,11 @@ def test_json_is_the_result_on_one_line(
 ) -> None:
     cxr("prepare", numbers, "--json", "-o", tmp_path / "out")
     (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line) == json.loads((tmp_path / "out" / "result.json").read_text())
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    where = {"folder": str(tmp_path / "out")}
+    assert json.loads(line) == {**result, **where, "made": True}
+    cxr("prepare", numbers, "--json", "-q", "-o", tmp_path / "out")
+    assert json.loads(capsys.readouterr().out) == {**result, **where, "made": False}
 
 
 def test_changed_option_is_4_with_its_name(
@@ -254,10 +259,15 @@ def test_log_holds_what_was_said(cxr: Any, numbers: Path, tmp_path: Path, monkey
 
 
 def test_plain_progress_is_a_line_every_while(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(console, "PLAIN_PROGRESS_S", 0.0)
-    with console.progress("decoding", total=4) as bar:
+    monkeypatch.setattr("cxrtool.core.progress.EVERY_S", 0.0)
+    with progress("decoding", total=4) as bar:
         bar.advance(2, "so far")
     assert "decoding: 2/4 images (50 %)" in capsys.readouterr().err
+
+
+def test_quiet_says_warnings(cxr: Any, numbers: Path, tmp_path: Path, capsys: Any) -> None:
+    assert cxr("prepare", numbers, "--fail", "-q", "-o", tmp_path / "out") == 5
+    assert "warning: the total is not what was asked for" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

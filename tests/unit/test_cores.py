@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from cxrtool.core import console, cores
+from cxrtool.core import cores, progress
 from cxrtool.core.cores import Look, Share
 from cxrtool.training import device
 
@@ -20,7 +20,7 @@ def _restore() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-    console.watch_progress(None)
+    progress.watch_progress(None)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_given_numbers_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OMP_NUM_THREADS", environment)
         device.setup("cpu", given)
         assert torch.get_num_threads() == threads
-        with console.progress("working", total=1) as bar:
+        with progress.progress("working", total=1) as bar:
             bar.advance()
     assert not looks
 
@@ -101,7 +101,7 @@ def test_a_change_is_said(
     machine["others"] = 4
     device.setup("cpu")
     assert "4 threads: other work keeps the rest of 8 cores busy" in capsys.readouterr().err
-    with console.progress("working", total=2) as bar:
+    with progress.progress("working", total=2) as bar:
         machine["others"] = 7
         bar.advance()
         assert torch.get_num_threads() == 1
@@ -116,10 +116,9 @@ def test_the_time_left_is_that_of_the_recent_rate(
 ) -> None:
     seconds = itertools.count(0.0, 5.0)
     now = [next(seconds)]
-    monkeypatch.setattr("cxrtool.core.console.time.monotonic", lambda: now[0])
-    monkeypatch.setattr(console, "PLAIN_PROGRESS_S", 0.0)
-    with console.progress("training", total=1000, unit="steps") as bar:
-        bar.update(400)  # what a resumed run begins with is no work of this one
+    monkeypatch.setattr("cxrtool.core.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    with progress.progress("training", total=1000, unit="steps", done=400) as bar:
         for rate, steps in ((10, 20), (1, 80)):  # ten a second, then one
             for _ in range(steps // 5):
                 now[0] = next(seconds)

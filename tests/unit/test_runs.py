@@ -77,6 +77,28 @@ def test_second_run_is_up_to_date_and_writes_nothing(numbers: Path, tmp_path: Pa
     assert snapshot(tmp_path / "out") == before
 
 
+def test_a_rerun_lets_the_result_be_no_older_than_its_inputs(
+    numbers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    start(numbers, out)
+    old = (out / "result.json").stat().st_mtime_ns
+    os.utime(numbers, ns=(old + 10**9, old + 10**9))
+    before = {name: content for name, (content, _) in snapshot(out).items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)  # a folder that may only be read
+        assert start(numbers, out).state == "up-to-date"
+    assert (out / "result.json").stat().st_mtime_ns == old
+    assert start(numbers, out).state == "up-to-date"
+    assert (out / "result.json").stat().st_mtime_ns >= numbers.stat().st_mtime_ns
+    after = {name: content for name, (content, _) in snapshot(out).items()}
+    assert after.keys() == before.keys()
+    assert after["result.json"] == before["result.json"]
+    last = (out / "result.json").stat().st_mtime_ns
+    assert start(numbers, out).state == "up-to-date"
+    assert (out / "result.json").stat().st_mtime_ns == last
+
+
 def test_provenance_options_do_not_matter(numbers: Path, tmp_path: Path) -> None:
     start(numbers, tmp_path / "out")
     assert start(numbers, tmp_path / "out", {"workers": 7}).state == "up-to-date"

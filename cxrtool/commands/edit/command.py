@@ -35,7 +35,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     """Take the starts, edit them target by target and strength by strength, measure, write."""
     guard(config)
     device = devices.setup(config.device, config.threads)
-    bench = bench_of(config, run, generators.load(config.gan, device), device)
+    with run.phase("reading the networks and the starts"):
+        bench = bench_of(config, run, generators.load(config.gan, device), device)
     starts, judges, teacher = bench.starts, tuple(bench.judges), bench.teacher
     say_who_reads(judges, [task.target for task in bench.tasks])
     passes = Passes(bench.render, starts, bench.distance, judges, run, config.block)
@@ -63,7 +64,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             jobs.append(
                 Job(request, names, strength, ways, arrays, starts, readings, judges, control)
             )
-    output.write(run, jobs)
+    with run.phase("writing the images"):
+        output.write(run, jobs)
     history = seen_of(config)
     page = edits.build(jobs, unknown_history(history))
     render_page.write(run, page, f"edit {bench.method}", namespaces=history.patients)

@@ -38,9 +38,10 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     """Train, keep the network that reads held-out patients best, describe it."""
     device = devices.setup(local_device(config.device), config.threads)
     world = World(device)
-    dataset = manifest.load_dataset(config.data)
-    templates = load_templates(str(config.templates_file or config.templates))
-    train, val = (part_of(dataset, config, templates, held_out=side) for side in (False, True))
+    with run.phase("reading texts"):
+        dataset = manifest.load_dataset(config.data)
+        templates = load_templates(str(config.templates_file or config.templates))
+        train, val = (part_of(dataset, config, templates, held_out=side) for side in (False, True))
     chosen = sources.resolve(
         config.model,
         config.pretrained,
@@ -51,10 +52,12 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     )
     if chosen.beside:
         run.reads("pretrained", chosen.beside)
-    model = create(chosen, seed=config.seed, device=device)
-    held = HeldOut(val.pairs(templates, model.tokenizer), dataset.labels, val.values, val.mask)
-    different = {text for row in train.texts.wordings for text in row}
-    ends = {text: end for text in different if (end := model.cut(text))}
+    with run.phase("making the network"):
+        model = create(chosen, seed=config.seed, device=device)
+    with run.phase("turning texts into tokens"):
+        held = HeldOut(val.pairs(templates, model.tokenizer), dataset.labels, val.values, val.mask)
+        different = {text for row in train.texts.wordings for text in row}
+        ends = {text: end for text in different if (end := model.cut(text))}
     cut = len(ends.keys() & {row[0] for row in train.texts.wordings})
     explain(train, val, cut, chosen)
     words = Vocabulary.of_start(config)
@@ -68,7 +71,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     if run.helps:
         return {}
 
-    final = holdout.evaluate(model, held, templates)
+    with run.phase("measuring on held-out patients"):
+        final = holdout.evaluate(model, held, templates)
     show(final)
     chosen.save(run)
     meta = description(config, dataset, chosen, templates, train.texts.origin, words)

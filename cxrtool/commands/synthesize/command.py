@@ -22,7 +22,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
             "--gan is needed",
             hint="--plan-only and --dry-run make no images and need no generator",
         )
-    planned = plan_from(config)
+    with run.phase("planning"):
+        planned = plan_from(config)
     if config.plan_only:
         show(planned)
         write_plan(run, planned)
@@ -31,7 +32,8 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     # With torch, which a plan alone does not need.
     from cxrtool.commands.synthesize.job import fill_slots, job_of
 
-    job, seen = job_of(config, planned)  # refuses what cannot be made, before a plan is shown
+    with run.phase("reading the generator"):
+        job, seen = job_of(config, planned)  # refuses what cannot be made, before a plan is shown
     show(planned)
     write_plan(run, planned)
     return {**planned.record, **fill_slots(config, run, job, seen)}

@@ -75,11 +75,12 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     loop.train(task.ClassifierTask(fit, val, judged, config.eval_every, start), run)
 
     real = read(data, rows["train"])
-    training.finish_network(config, fit, real)
-    calibration = training.calibrate(fit, real, val)
     test = select_rows(data, config, split="test", allow_empty=True)
     judged_parts = {"val": (val, rows["val"]), "test": (read(data, test), test)}
-    training.write_predictions(run, fit, calibration, data, judged_parts)
+    with run.phase("calibrating, predicting validation and test"):
+        training.finish_network(config, fit, real)
+        calibration = training.calibrate(fit, real, val)
+        training.write_predictions(run, fit, calibration, data, judged_parts)
     training.write_loss_curve(run, fit)
     seen.save(run)
     left_out = {"training": unlearned, "validation": unjudged}
@@ -95,8 +96,7 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         "sources": [inputs.source_record(synth) for synth in sources],
         **validated,
     }
-    header = published.header_of(run.path(SEEN))
-    models.save_model(run, fit.network, {**description, **more}, header)
+    models.save_model(run, fit.network, description | more, published.header_of(run.path(SEEN)))
     return {
         "arm": config.chosen_arm,
         "arch": config.arch,

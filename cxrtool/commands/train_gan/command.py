@@ -34,7 +34,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     before = recorded(run.shared)
     for path in run.paths("extend", "train-gan"):
         before = before or recorded(path)
-    task = prepare(config, device.type, world.size, before)
+    with run.phase("reading the data set"):
+        task = prepare(config, device.type, world.size, before)
     choices, values, mask = task.choices, task.values, task.mask
     precision = before.get("precision", config.precision)
     how = (precision, config.compile) if task.arch.executions else ("float32", "off")
@@ -61,7 +62,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     trainer: base.GeneratorTrainer = task.arch.code.build(
         choices, feed, world, execution=execution, unseen=held, **taught
     )
-    quality = network.measure(run, feed, task, config.checkpoint == "best", **taught)
+    with run.phase("describing the images that snapshots are judged on"):
+        quality = network.measure(run, feed, task, config.checkpoint == "best", **taught)
     start = None
     for path in run.paths("extend"):
         network.extend(path, task, run)
@@ -73,11 +75,14 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     world.close()
     if run.helps:
         return {}
-    after = None if start is None else network.compare(trainer, run, quality, start)
-
-    run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
-    sampling, told = ways.choose_sampling(trainer, task, run, feed)
-    unseen, sentences = network.published(trainer, task, run, feed, **taught)
+    with run.phase("comparing with the network of the start"):
+        after = None if start is None else network.compare(trainer, run, quality, start)
+    with run.phase("drawing samples"):
+        run.write_bytes("samples.png", pictures.fake_grid(trainer, rows, choices.seed))
+    with run.phase("choosing the number of steps of the sampler"):
+        sampling, told = ways.choose_sampling(trainer, task, run, feed)
+    with run.phase("measuring the network that is kept"):
+        unseen, sentences = network.published(trainer, task, run, feed, **taught)
     sentences = [*network.told_by(trainer, judge), *told, *sentences]
     vectors = network.save(trainer, task, run, sentences, sampling)
     top, name = trainer.best, "" if quality is None else quality.name

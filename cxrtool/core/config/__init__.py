@@ -208,7 +208,7 @@ class Computing:
 class Talk:
     """How much is said."""
 
-    quiet: bool = running_option("Say errors only.", False, short="-q")
+    quiet: bool = running_option("Say warnings and errors only.", False, short="-q")
     verbose: bool = running_option("Say more.", False, short="-v")
     debug: bool = running_option("Say everything, with tracebacks.", False)
 
@@ -232,7 +232,9 @@ class Common(Talk):
         choices=("fail", "rebuild"),
     )
     dry_run: bool = running_option("Say what would be done, and write nothing.", False)
-    json: bool = running_option("Print the result as one line of JSON.", False)
+    json: bool = running_option(
+        "Print the result as one line of JSON, with the folder and whether it was made.", False
+    )
     verify: bool = running_option(
         "Hash all inputs and outputs again, even where size and time are unchanged.", False
     )

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cxrtool.core import console, files
+from cxrtool.core import progress as progresses
 from cxrtool.core.errors import InterruptedRunError
 from cxrtool.core.fingerprints import InputRef, require_complete
 from cxrtool.core.reading import read_text
@@ -181,9 +182,15 @@ class Run:
     # progress and stopping
 
     def progress(
-        self, label: str, total: float | None = None, unit: str = "images", *, stops: bool = False
-    ) -> AbstractContextManager[console.Progress]:
-        """Like :func:`cxrtool.core.console.progress`, and visible to ``cxr status``.
+        self,
+        label: str,
+        total: float | None = None,
+        unit: str = "images",
+        *,
+        done: float = 0,
+        stops: bool = False,
+    ) -> AbstractContextManager[progresses.Progress]:
+        """Like :func:`cxrtool.core.progress.progress`, and visible to ``cxr status``.
 
         With ``stops`` the run ends at the next step once a signal has arrived (`check_stop`).
         """
@@ -193,7 +200,11 @@ class Run:
             if stops:
                 self.check_stop()
 
-        return console.progress(label, total, unit, observe)
+        return progresses.progress(label, total, unit, observe, done=done)
+
+    def phase(self, label: str) -> AbstractContextManager[progresses.Progress]:
+        """The same for work that is not counted and may take a while: a person sees what it is."""
+        return self.progress(label, unit="")
 
     def _record_progress(self, label: str, done: float, total: float | None, unit: str) -> None:
         now = time.monotonic()

@@ -32,6 +32,7 @@ from cxrtool.core.errors import (
 )
 from cxrtool.core.exits import explained
 from cxrtool.core.fingerprints import InputRef
+from cxrtool.core.progress import watching
 from cxrtool.core.reading import read_json
 from cxrtool.core.runs import LOG, METRICS, PROGRESS, RESULT, RUN, RUN_FORMAT, Run
 from cxrtool.core.runs.identity import Attempt, Stage
@@ -68,9 +69,13 @@ class Outcome:
     gates: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """What ``--json`` prints: ``result.json``, or the file that the stage chose."""
+        """What ``--json`` prints: ``result.json``, or the file that the stage chose.
+
+        With it ``folder``, and ``made``: false where it was up to date already.
+        """
         chosen = self.result.get("json")
-        return read_json(self.folder / chosen) if chosen else self.result
+        content = read_json(self.folder / chosen) if chosen else self.result
+        return {**content, "folder": str(self.folder), "made": self.state == "done"}
 
 
 def execute(
@@ -108,6 +113,13 @@ def execute(
             )
         if int(os.environ.get("RANK", "0")) > 0:
             return help_out(stage, config, out)
+    with watching("at work"):
+        return _execute(stage, config, out, on_change, dry_run, verify)
+
+
+def _execute(
+    stage: Stage, config: Any, out: Path, on_change: str, dry_run: bool, verify: bool
+) -> Outcome:
     cache = fingerprints.StatCache(out / fingerprints.CACHE / "inputs.tsv")
     for role, path in input_paths(config):
         if str(path) != "-" and path.absolute() == out.absolute():
@@ -130,12 +142,34 @@ def execute(
                     return _work(attempt, state, cache)
         if state == "complete":
             result = read_json(out / RESULT)
+            _outdate(out, inputs)
             return Outcome(out, "up-to-date", result, list(result.get("gates", [])))
         with hold(out):
             return _work(Attempt(stage, config, out, inputs), "new", cache)
     finally:
         for ref in inputs:
             fingerprints.release(ref)
+
+
+def _outdate(out: Path, inputs: list[InputRef]) -> None:
+    """Let ``result.json`` be no older than its inputs, whose content is what it was.
+
+    So `make`, which knows times alone, is satisfied. A folder that may not be written stays as it
+    is.
+    """
+    result = out / RESULT
+    with contextlib.suppress(OSError):
+        newest = max((_changed_ns(ref.path) for ref in inputs), default=0)
+        if newest > result.stat().st_mtime_ns and os.access(out, os.W_OK):
+            now = max(newest, time.time_ns())
+            os.utime(result, ns=(now, now))
+
+
+def _changed_ns(path: Path) -> int:
+    """When an input changed last: of a finished run its ``result.json`` tells."""
+    if (path / RESULT).is_file():
+        path = path / RESULT
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def _checked(attempt: Attempt, *, on_change: str, verify: bool) -> str:
@@ -266,8 +300,7 @@ def _work(attempt: Attempt, state: str, cache: fingerprints.StatCache) -> Outcom
             console.note(f"error: {message}")
             if hint:
                 console.note(f"  hint: {hint}")
-            refused = isinstance(error, CxrError | OSError | MemoryError)
-            if refused and not isinstance(error, InterruptedRunError):
+            if isinstance(error, Exception) and not isinstance(error, InterruptedRunError):
                 _forget_if_empty(out)
             raise error
     (out / PROGRESS).unlink(missing_ok=True)
@@ -305,10 +338,11 @@ def _where(ref: InputRef) -> str:
 
 
 def _forget_if_empty(out: Path) -> None:
-    """Take the record of a run back that was refused before it wrote anything.
+    """Take the record of a run back that failed before it wrote anything.
 
-    The command can then be given again, corrected, for the same folder. What was wrong stays in its
-    log, which is in nobody's way (`identity.is_free`).
+    The command can then be given again, corrected, for the same folder. Where the folder was there
+    before, what was wrong stays in its log, which is in nobody's way (`identity.is_free`); a new
+    one goes away (`lock.hold`).
     """
     names = {entry.name for entry in out.iterdir() if entry.name[0] != "."}
     if names <= {LOG, *_BEGINNINGS}:

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from cxrtool.core import console, files
 from cxrtool.core.errors import BusyError, InputError
 from cxrtool.core.reading import read_json
+from cxrtool.core.runs import LOG
 
 #: What a file system without locks answers.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -24,7 +26,28 @@ LOCK, HOLDER = ".lock", ".holder.json"
 
 @contextlib.contextmanager
 def hold(out: Path) -> Iterator[None]:
-    """Hold the folder's OS lock, or say who does."""
+    """Hold the folder's OS lock, or say who does.
+
+    A folder that is made for it goes away again where the block fails and leaves nothing but a log.
+    """
+    made = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
+    try:
+        with _held(out):
+            try:
+                yield
+            except BaseException:
+                if made and {name for name in os.listdir(out) if name[0] != "."} <= {LOG}:
+                    shutil.rmtree(out, ignore_errors=True)
+                raise
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
+def _held(out: Path) -> Iterator[None]:
     import filelock
 
     out.mkdir(parents=True, exist_ok=True)
@@ -32,6 +55,10 @@ def hold(out: Path) -> Iterator[None]:
     lock = filelock.FileLock(out / LOCK, timeout=0.3)
     try:
         lock.acquire()
+        if not (out / LOCK).exists():  # who held it has failed and taken the folder away
+            lock.release()
+            out.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except filelock.Timeout:
         raise BusyError(
             f"{out} is held by {_holder(out)}", hint="wait for it; `cxr status` shows how far it is"

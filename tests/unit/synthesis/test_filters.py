@@ -232,9 +232,10 @@ class TestVerdicts:
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        from cxrtool.core import console
 
-        monkeypatch.setattr(console, "PLAIN_PROGRESS_S", 0.0)  # every block instead of every 30 s
+        monkeypatch.setattr(
+            "cxrtool.core.progress.EVERY_S", 0.0
+        )  # every block instead of every 30 s
         make(tmp_path / "o", data, gan=gan, filter=("class",), **PLAIN)
         lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("making images")]
         assert len(lines) > 6

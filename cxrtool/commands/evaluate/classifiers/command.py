@@ -60,21 +60,22 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         left_out.append(joining.SETS_BY_ORDER)
     if compared:
         left_out.append(f"Training and test rows were {compared}.")
-    every = [*datasets, *(data for _, data in others)]
-    left_out += inputs.unknown_histories(run, described, every)
+    left_out += inputs.unknown_histories(run, described, [*datasets, *(d for _, d in others)])
     near, near_cautions = inputs.near_copies(run, folds, config.split)
     left_out += near_cautions
     test = inputs.rows_of(folds, labels, joining.common_policy(names, described))
     members = [own for _, own in pooled]
     scores = inputs.predict_all(run, networks, test, members, device)
-    scored = test.score(scores, config)
+    with run.phase("resampling patients for intervals"):
+        scored = test.score(scores, config)
     origins = [joining.origin_of([described[k] for k in own], set_names) for own in members]
     groups = group_runs([recipe for recipe, _ in pooled], origins=origins)
     left_out += doubts(groups)
-    differences = comparison.add_delong(
-        comparison.compare(scored, groups),
-        *(scored, groups, test.truth, test.mask, scores, test.codes),
-    )
+    with run.phase("comparing runs over resampled patients"):
+        differences = comparison.add_delong(
+            comparison.compare(scored, groups),
+            *(scored, groups, test.truth, test.mask, scores, test.codes),
+        )
     lent_runs = other_patients.lent_runs(run, folds, described)
     lent = {k: lent_runs[own[0]] for k, own in enumerate(members) if set(own) <= lent_runs.keys()}
     lending = other_patients.in_evaluation(scored, groups, differences, first, lent)

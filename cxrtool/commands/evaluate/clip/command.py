@@ -40,7 +40,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
     device = setup(config.device, config.threads)
     folders = run.paths("runs", "finetune-clip")
     names = [str(folder) for folder in folders]
-    models = [clip.load(folder, device) for folder in folders]
+    with run.phase("reading the networks"):
+        models = [clip.load(folder, device) for folder in folders]
     described = [model.meta for model in models]
     dataset = manifest.load_dataset(config.data)
     rows = joining.rows_to_judge(dataset, config, names, described)
@@ -67,7 +68,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
 
     scores, measured = [], []
     for model in models:
-        images = holdout.embed_all(model, cache.pixels(dataset, rows))
+        with run.phase("describing images"):
+            images = holdout.embed_all(model, cache.pixels(dataset, rows))
         run.check_stop()
         vectors = label_vectors(model, from_json(model.meta["templates"], Path(model.name)), labels)
         scores.append(zero_shot_scores(images, vectors).cpu().numpy())
@@ -81,9 +83,12 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
                 image_cosine=holdout.image_cosine(images),
             )
         )
-    scored = comparison.score_runs(
-        labels, values, mask, np.stack(scores), codes, resamples=config.bootstrap, seed=config.seed
-    )
+    with run.phase("resampling patients for intervals"):
+        scored = comparison.score_runs(
+            *(labels, values, mask, np.stack(scores), codes),
+            resamples=config.bootstrap,
+            seed=config.seed,
+        )
     records = [read_json(folder / "run.json") for folder in folders]
     recipes = list(map(recipe_of, described, records))
     groups = group_runs(recipes, arm_options={k for r in recipes for k in r} - {"model"})

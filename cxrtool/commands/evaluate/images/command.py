@@ -63,7 +63,8 @@ def run(config: Config, run: runs.Run) -> dict[str, Any]:
         embedded = measures.embed(run, name, function, images, device)
         rng = numpy_rng("evaluate-images", config.seed, name)
         amount = {"splits": config.splits, "subsets": config.subsets}
-        one = fidelity(name, embedded["synthetic"], embedded["real"], rng, **amount)
+        with run.phase(f"distances ({name})"):
+            one = fidelity(name, embedded["synthetic"], embedded["real"], rng, **amount)
         spaces.append(replace(one, is_fid=name == "Inception (FID)"))
         of_labels += by_label(
             name, labels, embedded["synthetic"], synthetic_labels, embedded["real"], real_labels,

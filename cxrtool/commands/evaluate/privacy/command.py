@@ -62,14 +62,16 @@ def run(config: Config, run: Run) -> dict[str, Any]:
     }
     near = []
     for name, function in spaces.items():
-        features = [function(pixels[kind]) for kind in ("generated", "held-out", "training")]
-        near.append(nearness(name, *features))
+        with run.phase(f"nearest images ({name})"):
+            features = [function(pixels[kind]) for kind in ("generated", "held-out", "training")]
+            near.append(nearness(name, *features))
         run.check_stop()
     sets = ((data, members), (held, others))
-    scores = [
-        judged(judge, network, dataset, rows, pixels[kind], device)
-        for (dataset, rows), kind in zip(sets, ("training", "held-out"), strict=True)
-    ]
+    with run.phase("asking the network who was in its training"):
+        scores = [
+            judged(judge, network, dataset, rows, pixels[kind], device)
+            for (dataset, rows), kind in zip(sets, ("training", "held-out"), strict=True)
+        ]
     codes = [patient_groups(dataset, rows) for dataset, rows in sets]
     result = PrivacyEvaluation(
         arch=str(card.meta["arch"]),
