@@ -22,6 +22,7 @@ from cxrtool.core.errors import GateError, InputError, sentence_of
 from cxrtool.core.progress import progress
 from cxrtool.core.runs import Run
 from cxrtool.training.checkpoints import load_checkpoint, save_checkpoint
+from cxrtool.training.events import Events, events_of
 from cxrtool.training.world import World
 
 Row = dict[str, Any]
@@ -168,29 +169,39 @@ def train(task: Task, run: Run) -> None:
         InterruptedRunError: SIGTERM or Ctrl-C, after a checkpoint.
         InputError: The checkpoint belongs to another training.
     """
+    with events_of(run) as events:
+        _train(task, run, events)
+
+
+def _train(task: Task, run: Run, events: Events) -> None:
+    def note(rows: Iterable[Row]) -> None:
+        for row in rows:
+            run.append_metrics(row)
+            events.add(row)
+
     checkpoints = _Checkpoints(task, run)
     resumed = checkpoints.load()
     if resumed:
         console.say(f"resuming after {task.done:g} {task.unit}")
     else:
         run.rewind_metrics(lambda _: False)
+    events.begin(task.nimg)
     with run.phase("measuring before the first step"):
-        for row in task.begin(resumed):
-            run.append_metrics(row)
+        note(task.begin(resumed))
     with run.progress(task.label, total=task.total, unit=task.unit, done=task.done) as bar:
         bar.note = task.note
         while not task.ended:
             try:
                 task.step()
                 with progress("measuring", unit=""):
-                    for row in task.evaluate():
-                        run.append_metrics(row)
+                    note(task.evaluate())
                 if task.saves:
                     with progress("writing a checkpoint", unit=""):
                         checkpoints.save()
                         task.show()
             except DivergedError as error:
                 checkpoints.go_back(error)
+                events.begin(task.nimg)
             bar.update(task.done, task.note)
             # After an evaluation that is due, never before it: a resumed run would miss it.
             stopping = task.world.any(run.stopping) if task.world else run.stopping

@@ -30,6 +30,7 @@ from cxrtool.core.runs.reads import Reads
 RUN_FORMAT = 1
 RUN, RESULT, METRICS = "run.json", "result.json", "metrics.jsonl"
 LOG, PROGRESS = "log.txt", "progress.json"
+EVENTS = "tensorboard"  # a folder
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

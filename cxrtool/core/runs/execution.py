@@ -34,16 +34,16 @@ from cxrtool.core.exits import explained
 from cxrtool.core.fingerprints import InputRef
 from cxrtool.core.progress import watching
 from cxrtool.core.reading import read_json
-from cxrtool.core.runs import LOG, METRICS, PROGRESS, RESULT, RUN, RUN_FORMAT, Run
+from cxrtool.core.runs import EVENTS, LOG, METRICS, PROGRESS, RESULT, RUN, RUN_FORMAT, Run
 from cxrtool.core.runs.identity import Attempt, Stage
 from cxrtool.core.runs.lock import HOLDER, hold, is_locked
 from cxrtool.version import __version__
 
 # What result.json does not list: records of one execution, and what a finished run can do without.
 NOT_OUTPUTS = {RUN, RESULT, METRICS, LOG, PROGRESS}
-NOT_OUTPUT_FOLDERS = {"checkpoints", "samples"}
+NOT_OUTPUT_FOLDERS = {"checkpoints", "samples", EVENTS}
 # What a run that has no checkpoint can do without.
-_BEGINNINGS = {RUN, PROGRESS, METRICS, "resolved.json", "samples"}
+_BEGINNINGS = {RUN, PROGRESS, METRICS, "resolved.json", "samples", EVENTS}
 # Whose versions are recorded.
 LIBRARIES = [
     *("torch", "torchvision", "numpy", "pandas", "pillow", "scipy", "scikit-learn", "spacy"),

@@ -77,7 +77,8 @@ class TestPlanOnly:
         data = write_dataset(tmp_path / "labels", some_cells(), size=None, fit=None, kernel=None)
         outcome = make(tmp_path / "plan", data, plan_only=True, target_frac="0.15")
         printed = outcome.as_json()
-        assert printed == json.loads((tmp_path / "plan" / "plan.json").read_text())
+        plan = json.loads((tmp_path / "plan" / "plan.json").read_text())
+        assert printed == {**plan, "folder": str(tmp_path / "plan"), "made": True}
         assert printed["n_real"] == 180  # test rows are not counted
         assert set(printed["targets"]) == {"Pleural Other", "Fracture"}
         assert set(printed["drift"]) == {"No Finding", "Edema"}  # Unread is not covered

@@ -12,7 +12,8 @@ import torch
 
 from cxrtool.core import console
 from cxrtool.core.errors import GateError, InputError, InterruptedRunError
-from cxrtool.core.runs import Run
+from cxrtool.core.runs import EVENTS, Run
+from cxrtool.training.events import scalars
 from cxrtool.training.loop import DivergedError, Row, Task, train
 
 
@@ -138,3 +139,31 @@ def test_checkpoints_as_time_passes(tmp_path: Path) -> None:
     rest = Counting()
     train(rest, Run.for_test(tmp_path / "run"))
     assert rest.counter.reloads == 1  # the first process had gone back to one step
+
+
+def test_tensorboard_is_told_what_metrics_hold(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = Run.for_test(tmp_path)
+    with pytest.raises(InterruptedRunError):
+        train(Counting(stop_at=4, run=run), run)
+    train(Counting(), Run.for_test(tmp_path))
+    shown = EventAccumulator(str(tmp_path / EVENTS)).Reload()
+    assert [(e.step, e.value) for e in shown.Scalars("value")] == rows(tmp_path)
+
+
+@pytest.mark.parametrize("why", ["not installed", "helps"])
+def test_no_tensorboard_no_files(why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run.for_test(tmp_path / "out")
+    if why == "helps":
+        run.helping = tmp_path / "other"
+    else:
+        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    train(Counting(), run)
+    assert not (run.dir / EVENTS).exists()
+
+
+def test_numbers_of_labels_stand_below_their_measure() -> None:
+    row = {"nimg": 8, "auroc": {"Edema": 0.5, "Mass": None}, "loss": 2, "kept": True, "of": "val"}
+    assert dict(scalars(row)) == {"auroc/Edema": 0.5, "loss": 2.0}
