@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cxrtool.core import console, files, streams
+from cxrtool.core import console, files, progress, streams
 from cxrtool.core.config import Common, Talk, fields_of
 from cxrtool.core.config.helptext import HelpAll, HelpfulCommand, HelpfulGroup, typer_parameters
 from cxrtool.core.config.records import load_file
@@ -137,7 +137,8 @@ def past_options(stage: Any, flags: dict[str, Any], common: Common) -> tuple[dic
 def perform(stage: Any, flags: dict[str, Any], common: Common) -> None:
     """Resolve the options of a stage and bring its output folder up to date."""
     set_level(common)
-    past, origin = past_options(stage, flags, common)
+    with progress.watching("starting"):  # torch takes seconds to load
+        past, origin = past_options(stage, flags, common)
     config = resolve(stage.Config, past, flags, origin=origin)
     explains = getattr(config, "explains", False)
     if common.out is None and not explains:
