@@ -8,6 +8,7 @@ from pathlib import Path
 _CLOCKS = Path("/proc/stat")  # of Linux
 _LEAST_S = 0.2  # between two looks, for clocks that tick every hundredth of a second
 _AGAIN_S = 3.0  # between two looks of `Share`
+_PATIENCE = 5  # looks in a row that find cores free before they are taken
 
 
 def available_cores() -> int:
@@ -78,7 +79,8 @@ class Share:
     """The cores that this process takes while it works: fewer as others need them.
 
     Two threads that wait for one another at every layer of a network take ten times as long as one
-    where another process keeps one of two cores busy.
+    where another process keeps one of two cores busy. Cores are given up at the first look, and
+    taken back after some.
 
     Attributes:
         threads: How many now.
@@ -86,6 +88,7 @@ class Share:
 
     threads: int
     _last: Look = field(default_factory=lambda: Look.now())
+    _more: list[int] = field(default_factory=list)  # what each of the last looks would have taken
 
     def look(self) -> int | None:
         """How many it shall be from now on, if another number; None if all stays."""
@@ -96,7 +99,11 @@ class Share:
         if free is None:
             return None
         new = max(1, min(round(free), available_cores()))
-        if new < self.threads or new >= 1.5 * self.threads:
-            self.threads = new
-            return new
-        return None
+        # To give up too late costs far more than to take too late.
+        self._more = [*self._more, new] if new >= 1.5 * self.threads else []
+        if len(self._more) >= _PATIENCE:
+            new, self._more = min(self._more), []
+        elif new >= self.threads:
+            return None
+        self.threads = new
+        return new

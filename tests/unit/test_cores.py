@@ -61,23 +61,23 @@ def test_where_nothing_tells_all_cores_are_taken(monkeypatch: pytest.MonkeyPatch
 
 def test_others_get_what_they_need_and_it_is_taken_back(machine: dict[str, float]) -> None:
     share, taken = Share(8), []
-    for others in (0, 3, 3, 4, 3, 2, 0, 0):
+    for others in (0, 3, 3, 4, 3, 2, 0, 3, 2, 2, 1, 0, 2, 2):
         machine["others"] = others
         share.look()
         taken.append(share.threads)
-    # Not for one core more or less than half again: every change has its price.
-    assert taken == [8, 5, 5, 4, 4, 6, 6, 6]
+    # Taken back is what five looks in a row have found, and not less than half again.
+    assert taken == [8, 5, 5, *[4] * 8, *[4], 6, 6]
 
 
 def test_two_that_watch_each_other_do_not_swing(machine: dict[str, float]) -> None:
     one, other = Share(8), Share(8)
     taken = []
-    for _ in range(6):
+    for _ in range(40):
         for mine, its in ((one, other), (other, one)):
             machine["others"] = min(its.threads, 8)
             mine.look()
         taken.append((one.threads, other.threads))
-    assert len(set(taken[2:])) == 1
+    assert len(set(taken[20:])) == 1, taken
 
 
 def test_given_numbers_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,8 @@ def test_a_change_is_said(
         assert torch.get_num_threads() == 1
         assert "1 thread from here on: other work needs cores" in capsys.readouterr().err
         machine["others"] = 6
-        bar.advance()
+        for _ in range(cores._PATIENCE):
+            bar.advance(0.1)
     assert "2 threads from here on: cores are free again" in capsys.readouterr().err
 
 
