@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cxrtool.core.reading import read_text
+
 _CLOCKS = Path("/proc/stat")  # of Linux
 _LEAST_S = 0.2  # between two looks, for clocks that tick every hundredth of a second
 _AGAIN_S = 3.0  # between two looks of `Share`
@@ -52,7 +54,7 @@ def _busy_seconds() -> float | None:
     try:
         mine = {f"cpu{core}" for core in os.sched_getaffinity(0)}
         polite = os.nice(0) <= 0
-        lines = [line.split() for line in _CLOCKS.read_text(encoding="ascii").splitlines()]
+        lines = [line.split() for line in read_text(_CLOCKS).splitlines()]
         # user, nice, system, idle, iowait, irq, softirq
         rows = [[int(word) for word in line[1:8]] for line in lines if line[0] in mine]
         ticks = sum(r[0] + r[2] + r[5] + r[6] + (0 if polite else r[1]) for r in rows)

@@ -6,7 +6,6 @@ the machine's name and times, so they are no outputs of the run, and `cxr share`
 """
 
 import contextlib
-import importlib.util
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -22,14 +21,17 @@ class Events:
 
     def __init__(self, run: Run) -> None:
         self._run, self._writer = run, cast("Any", None)
-        self._wanted = not run.helps and importlib.util.find_spec("tensorboard") is not None
+        self._wanted = not run.helps
 
     def begin(self, nimg: int) -> None:
         """Begin after so many images: what lies past them is not shown any more."""
         self.close()
         if self._wanted:
-            from torch.utils.tensorboard import SummaryWriter
-
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:  # the package is not installed
+                self._wanted = False
+                return
             folder = str(self._run.path(EVENTS))
             self._writer = SummaryWriter(folder, purge_step=nimg + 1 if nimg else 0)
 

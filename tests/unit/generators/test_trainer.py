@@ -92,7 +92,8 @@ def test_a_step_in_parts_is_the_step_in_one(feed: Feed, loss: str) -> None:
     for name, value in one.discriminator.state_dict().items():
         if (name, loss) != ("out.bias", "rp-r1r2"):  # which has no gradient but rounding
             other = two.discriminator.state_dict()[name]
-            torch.testing.assert_close(other, value, rtol=1e-3, atol=1e-4)
+            # A gradient of 1e-9, of rounding alone, moves by a tenth of the rate (.0025).
+            torch.testing.assert_close(other, value, rtol=1e-3, atol=5e-4)
     first, second = one.means.read(), two.means.read()
     for name in ("g_loss", "d_loss", "g_label_loss", "d_label_loss", "r_t", "r1_penalty"):
         assert second[name] == pytest.approx(first[name], rel=1e-4), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,8 @@ def test_no_tensorboard_no_files(why: str, tmp_path: Path, monkeypatch: pytest.M
     if why == "helps":
         run.helping = tmp_path / "other"
     else:
-        monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+        for name in ("tensorboard", "torch.utils.tensorboard"):
+            monkeypatch.setitem(sys.modules, name, None)
     train(Counting(), run)
     assert not (run.dir / EVENTS).exists()
 
